@@ -1,0 +1,231 @@
+"""From layers of flags (preset, ablation, config file, command line) to one resolved configuration."""
+
+from collections.abc import Mapping
+from dataclasses import Field, asdict, dataclass, fields
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+from moleflow.config.ablation import AblationConfig
+from moleflow.config.knobs import Knob, knobs_of, spelling, variants_of
+from moleflow.config.presets import ALIASES
+from moleflow.config.run import RunConfig
+from moleflow.utils.errors import UsageError
+
+Layer = dict[str, Any]
+"""Destination -> value: a knob's flag -> its value, or a slot's field name -> the chosen variant's class."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A configuration and where each of its values came from."""
+
+    ablation: AblationConfig
+    run: RunConfig
+    flags: dict[str, Any]
+    sources: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``--print_config`` prints and ``config.json`` holds."""
+        ablation = {
+            place.name: {"variant": type(part).__name__, **asdict(part)}
+            for place in fields(self.ablation)
+            for part in [getattr(self.ablation, place.name)]
+        }
+        return {"ablation": ablation, "run": asdict(self.run), "flags": self.flags, "sources": self.sources}
+
+
+@cache
+def slots() -> dict[str, Field[Any]]:
+    """Field name -> slot of the data path."""
+    return {place.name: place for place in fields(AblationConfig)}
+
+
+@cache
+def run_groups() -> dict[str, type]:
+    """Field name -> group of ``RunConfig``."""
+    return {group.name: type(getattr(RunConfig(), group.name)) for group in fields(RunConfig)}
+
+
+@cache
+def owners() -> dict[str, list[tuple[str | None, Knob]]]:
+    """Flag -> the (slot or None, knob) pairs it sets; variants of one slot may share a flag."""
+    table: dict[str, list[tuple[str | None, Knob]]] = {}
+    for name, place in slots().items():
+        for variant in variants_of(place):
+            for one in knobs_of(variant):
+                table.setdefault(one.flag, []).append((name, one))
+    for group in run_groups().values():
+        for one in knobs_of(group):
+            table.setdefault(one.flag, []).append((None, one))
+    return table
+
+
+@cache
+def switches() -> dict[str, tuple[str, type]]:
+    """Flag without a value -> (slot, variant it chooses)."""
+    return {
+        switch: (name, variant)
+        for name, place in slots().items()
+        for switch, variant in place.metadata["switches"].items()
+    }
+
+
+@cache
+def modes() -> dict[str, tuple[str, Mapping[str, type]]]:
+    """Flag with a value -> (slot, variant by value)."""
+    return {
+        place.metadata["mode"][0]: (name, place.metadata["mode"][1])
+        for name, place in slots().items()
+        if place.metadata["mode"]
+    }
+
+
+def negation(flag: str) -> str:
+    """The opposite spelling of a boolean flag: ``use_x`` <-> ``no_x``, ``x`` -> ``no_x``."""
+    if flag.startswith("no_"):
+        positive = flag.removeprefix("no_")
+        return f"use_{positive}" if f"use_{positive}" in {**owners(), **switches()} else positive
+    return "no_" + flag.removeprefix("use_")
+
+
+def did_you_mean(word: str, known: Any) -> str:
+    """A sentence that proposes the nearest known word, or nothing."""
+    close = get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def checked(one: Knob, value: Any) -> Any:
+    """The value as the knob's type, within its bounds and choices.
+
+    Raises:
+        UsageError: it is of another type, out of bounds or not among the choices.
+    """
+    if value is None and one.optional:
+        return None
+    if one.is_tuple:
+        values = value if isinstance(value, list | tuple) else [value]
+        return tuple(_scalar(one, item) for item in values)
+    return _scalar(one, value)
+
+
+def _scalar(one: Knob, value: Any) -> Any:
+    kind = one.scalar
+    right = isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
+    if not right and not (kind is str and isinstance(value, int | float)):
+        raise UsageError(f"--{one.flag} expects {_wanted(one)}, found {value!r}.")
+    value = kind(value)
+    if one.choices and value not in one.choices:
+        raise UsageError(f"--{one.flag} expects one of {', '.join(one.choices)}, found {value!r}.")
+    if kind in (int, float) and not (one.low is None or one.low <= value):
+        raise UsageError(f"--{one.flag} expects {_wanted(one)}, found {value}.")
+    if kind in (int, float) and not (one.high is None or value <= one.high):
+        raise UsageError(f"--{one.flag} expects {_wanted(one)}, found {value}.")
+    return value
+
+
+def _wanted(one: Knob) -> str:
+    noun = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[one.scalar]
+    low = f" of at least {one.low:g}" if one.low is not None else ""
+    high = f"{' and' if low else ' of'} at most {one.high:g}" if one.high is not None else ""
+    return noun + low + high
+
+
+def layer_from_flags(flags: Mapping[str, Any], origin: str) -> Layer:
+    """Turn flags as written in a preset or a file into a layer.
+
+    Raises:
+        UsageError: a flag is unknown (the nearest known one is named) or its value does not fit.
+    """
+    layer: Layer = {}
+    for written, value in flags.items():
+        flag = str(written).lstrip("-").replace("-", "_")
+        flag = ALIASES.get(flag, flag)
+        layer.update(_entry(flag, value, origin))
+    return layer
+
+
+def _entry(flag: str, value: Any, origin: str) -> Layer:
+    if flag in modes():
+        name, table = modes()[flag]
+        if value not in table:
+            raise UsageError(f"--{flag} expects one of {', '.join(table)}, found {value!r}.")
+        return {name: table[value]}
+    if flag in switches() and isinstance(value, bool):
+        name, variant = switches()[flag if value else negation(flag)]
+        return {name: variant}
+    if flag in owners():
+        return {flag: checked(owners()[flag][0][1], value)}
+    if flag.startswith("no_") and negation(flag) in owners() and isinstance(value, bool):
+        return {negation(flag): not value}
+    known = [*modes(), *switches(), *owners()]
+    raise UsageError(f"{origin} sets an unknown flag {flag!r}{did_you_mean(flag, known)}")
+
+
+def resolve(layers: Mapping[str, Layer]) -> Resolved:
+    """Merge layers, given from the weakest to the strongest, over the defaults.
+
+    Raises:
+        UsageError: a flag was set that belongs to a variant that was not chosen, or values contradict each other.
+    """
+    merged: Layer = {}
+    sources: dict[str, str] = {}
+    for origin, layer in layers.items():
+        merged.update(layer)
+        sources.update(dict.fromkeys(layer, origin))
+    if merged.get("resume") and merged.get("overwrite") and sources["resume"] != sources["overwrite"]:
+        merged["resume" if sources["resume"] == "preset" else "overwrite"] = False
+    chosen = {name: merged.get(name, type(place.default)) for name, place in slots().items()}
+    _refuse_inapplicable(merged, sources, list(layers), chosen)
+    ablation = AblationConfig(**{name: _build(variant, merged) for name, variant in chosen.items()})
+    run = RunConfig(**{name: _build(group, merged) for name, group in run_groups().items()})
+    _refuse_contradictions(ablation, run)
+    return Resolved(ablation, run, *_flat(ablation, run, sources))
+
+
+def _build(owner: type, values: Layer) -> Any:
+    return owner(**{one.name: values[one.flag] for one in knobs_of(owner) if one.flag in values})
+
+
+def _refuse_inapplicable(merged: Layer, sources: dict[str, str], order: list[str], chosen: dict[str, type]) -> None:
+    rank = {origin: place for place, origin in enumerate(order)}
+    for flag in [flag for flag in merged if flag in owners()]:
+        homes = owners()[flag]
+        if any(name is None or chosen[name] is one.owner for name, one in homes):
+            continue
+        name, one = homes[0]
+        assert name is not None
+        if rank[sources[flag]] >= rank.get(sources.get(name, ""), -1):
+            place = slots()[name]
+            raise UsageError(
+                f"--{flag} has no effect here: it belongs to {spelling(place, one.owner)}, "
+                f"and {spelling(place, chosen[name])} is in force; give one or drop the other."
+            )
+
+
+def _refuse_contradictions(ablation: AblationConfig, run: RunConfig) -> None:
+    for part in (ablation.context, ablation.subnet):
+        kernel = next((one for one in knobs_of(type(part)) if one.name == "kernel"), None)
+        if kernel and getattr(part, "kernel") % 2 == 0:  # noqa: B009 - only some variants have a kernel
+            raise UsageError(f"--{kernel.flag} expects an odd number, found {part.kernel}.")  # type: ignore[union-attr]
+    if run.output.resume and run.output.overwrite:
+        raise UsageError("--resume and --overwrite contradict each other; give one of them.")
+
+
+def _flat(ablation: AblationConfig, run: RunConfig, sources: dict[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    parts = {name: getattr(ablation, name) for name in slots()}
+    flags: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for flag, (name, table) in modes().items():
+        flags[flag] = next(value for value, variant in table.items() if variant is type(parts[name]))
+        origin[flag] = sources.get(name, "default")
+    for flag, (name, variant) in switches().items():
+        flags[flag] = type(parts[name]) is variant
+        origin[flag] = sources.get(name, "default")
+    for flag, homes in owners().items():
+        held = [*parts.values(), *(getattr(run, name) for name in run_groups())]
+        owner = next((part for part in held for _, one in homes if type(part) is one.owner), None)
+        home = next((one for _, one in homes if type(owner) is one.owner), homes[0][1])
+        flags[flag] = getattr(owner, home.name) if owner is not None else None
+        origin[flag] = sources.get(flag, "default")
+    return flags, origin
