@@ -1,0 +1,213 @@
+"""Image and mask files to arrays of one size, with one sentence for every file that cannot be read."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from moleflow.config.resolve import did_you_mean
+from moleflow.data.sample import Sample
+from moleflow.utils.errors import UsageError
+
+RESIZE_MODES = ("squash", "pad", "crop")
+ORIENTATION_TAG = 0x0112
+
+
+class BadImage(UsageError):
+    """A file that is no usable image.
+
+    Attributes:
+        path: the file at fault.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)  # both in args, so that it survives pickling between processes
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot use image {self.path}: {self.reason}"
+
+
+class UnsupportedPixels(ValueError):
+    """Pixel values without a defined place in 0..255; inside this file only, it becomes a ``BadImage``."""
+
+
+def load_image(path: Path, size: int, resize: str) -> np.ndarray:
+    """An image file as RGB, uint8 (size, size, 3).
+
+    16-bit grey is scaled from its full range 0..65535. Transparent pixels become black: formats leave the colour under
+    them undefined, and black is what ``pad`` adds as well. EXIF orientation is applied. Of several frames the first counts.
+
+    Args:
+        path: a file in any format that PIL reads.
+        size: side of the result in pixels.
+        resize: ``squash`` the whole image to the square, ``pad`` it with black to keep its aspect ratio, or ``crop``
+            its central square; bilinear and antialiased.
+
+    Raises:
+        BadImage: the file cannot be read.
+        UsageError: ``resize`` is unknown.
+    """
+    with _opened(path) as image:
+        rgb = _to_rgb(ImageOps.exif_transpose(image))
+    return np.asarray(_to_square(rgb, size, resize))
+
+
+def load_mask(path: Path, size: int, resize: str) -> np.ndarray:
+    """A mask file as bool (size, size), True where there is a defect.
+
+    The mask is made binary (non-zero) at its own size first, then brought to ``size`` with the geometry of
+    ``load_image`` as the covered share of each pixel, then thresholded at > 0.5: defects neither grow nor depend on
+    the value that marks them, and what covers less than half a pixel vanishes.
+
+    Raises:
+        BadImage: the file cannot be read.
+        UsageError: ``resize`` is unknown.
+    """
+    with _opened(path) as image:
+        defect = _nonzero(ImageOps.exif_transpose(image))
+    covered = _to_square(Image.fromarray(defect.astype(np.float32)), size, resize)
+    return np.asarray(covered) > 0.5
+
+
+def pixel_truth(sample: Sample, size: int, resize: str) -> np.ndarray | None:
+    """Defect pixels of a sample, bool (size, size); None for a defective image without mask."""
+    if sample.mask is not None:
+        return load_mask(sample.mask, size, resize)
+    return None if sample.label else np.zeros((size, size), dtype=bool)
+
+
+def check_sample(sample: Sample) -> None:
+    """Read the headers of a sample's files.
+
+    Raises:
+        BadImage: image or mask does not open, or they differ in size.
+    """
+    width, height = _upright_size(sample.path)
+    if sample.mask is None:
+        return
+    mask_width, mask_height = _upright_size(sample.mask)
+    if (mask_width, mask_height) != (width, height):
+        reason = f"mask is {mask_width}x{mask_height} pixels, its image {sample.path} is {width}x{height}: make them equal"
+        raise BadImage(sample.mask, reason)
+
+
+def check_samples(samples: Sequence[Sample], on_bad_image: str) -> tuple[list[Sample], list[BadImage]]:
+    """Split samples into the usable ones and what is wrong with the others, by their headers alone.
+
+    Args:
+        samples: what to check.
+        on_bad_image: ``skip`` leaves bad ones out; ``error`` stops at the first.
+
+    Raises:
+        BadImage: a sample is bad and ``on_bad_image`` is ``error``.
+        UsageError: ``on_bad_image`` is neither.
+    """
+    if on_bad_image not in ("skip", "error"):
+        raise UsageError(f"unknown on_bad_image {on_bad_image!r}, expected skip or error")
+    usable: list[Sample] = []
+    skipped: list[BadImage] = []
+    for sample in samples:
+        try:
+            check_sample(sample)
+            usable.append(sample)
+        except BadImage as bad:
+            if on_bad_image == "error":
+                raise BadImage(bad.path, f"{bad.reason}; `--on_bad_image skip` leaves it out") from bad
+            skipped.append(bad)
+    return usable, skipped
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An open image; whatever goes wrong while it is decoded becomes a ``BadImage``."""
+    try:
+        with Image.open(path) as image:
+            # PIL only warns up to twice its limit, and a warnings filter is global state that threads would share
+            if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+                raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
+            yield image
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on damaged files: SyntaxError, struct.error, ...
+        raise BadImage(path, _reason(path, error)) from error
+
+
+def _reason(path: Path, error: Exception) -> str:
+    match error:
+        case FileNotFoundError():
+            return "it does not exist (any more)"
+        case PermissionError():
+            return "permission to read it is denied"
+        case Image.DecompressionBombError() | Image.DecompressionBombWarning():
+            return f"more than {Image.MAX_IMAGE_PIXELS} pixels, which may be a decompression bomb ({error})"
+        case UnsupportedPixels():
+            return str(error)
+        case UnidentifiedImageError():
+            return "the file is empty" if path.stat().st_size == 0 else "its content is no image format known to PIL"
+        case OSError(strerror=str()):
+            return f"the system cannot read it ({error.strerror})"
+        case _:
+            return f"it is truncated or damaged ({error or type(error).__name__})"
+
+
+def _upright_size(path: Path) -> tuple[int, int]:
+    """(width, height) after EXIF orientation, from the header."""
+    with _opened(path) as image:
+        # no EXIF in the header: PIL would decode a whole PNG to look for it behind the pixels; a TIFF's size is upright
+        sideways = "exif" in image.info and image.getexif().get(ORIENTATION_TAG, 1) >= 5
+        return (image.height, image.width) if sideways else image.size
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return _from_16_bit(image).convert("RGB")
+    if image.mode == "F":
+        raise UnsupportedPixels("floating-point pixels have no fixed range: convert them to 8 or 16 bits")
+    if image.has_transparency_data:
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        return Image.alpha_composite(black, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    """8-bit grey from 16-bit grey: the full range is kept, never clipped or stretched per image."""
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise UnsupportedPixels(f"pixel values {values.min()} to {values.max()} exceed 16 bits: convert them to 8 or 16 bits")
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def _nonzero(image: Image.Image) -> np.ndarray:
+    """Where a mask is set, bool (height, width): the raw value of grey masks, any visible colour of the others."""
+    if image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16"):
+        return np.asarray(image) != 0
+    return np.asarray(_to_rgb(image)).any(axis=-1)
+
+
+def _to_square(image: Image.Image, size: int, resize: str) -> Image.Image:
+    """The image at (size, size); PIL's bilinear filter widens with the scale, which is the antialiasing."""
+    width, height = image.size
+    match resize:
+        case "squash":
+            return image.resize((size, size), Image.Resampling.BILINEAR)
+        case "pad":
+            scale = size / max(width, height)
+            inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+            square = Image.new(image.mode, (size, size))
+            square.paste(
+                image.resize(inner, Image.Resampling.BILINEAR), ((size - inner[0]) // 2, (size - inner[1]) // 2)
+            )
+            return square
+        case "crop":
+            side = min(width, height)
+            left, top = (width - side) / 2, (height - side) / 2
+            return image.resize(
+                (size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
+            )
+    known = ", ".join(RESIZE_MODES)
+    raise UsageError(f"unknown resize {resize!r}, expected one of {known}{did_you_mean(resize, RESIZE_MODES)}")

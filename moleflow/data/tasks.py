@@ -1,0 +1,102 @@
+"""From classes to the stream of tasks, and from a task's normal images to its held-out part."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from moleflow.config.resolve import did_you_mean
+from moleflow.config.task import Task
+from moleflow.data.sample import Sample
+from moleflow.utils.errors import UsageError
+from moleflow.utils.seed import derive_seed
+
+
+def make_stream(
+    available: Sequence[str], chosen: Sequence[str] | None, scenario: str, order: str = "given"
+) -> tuple[Task, ...]:
+    """The tasks in the order in which they are learned.
+
+    Args:
+        available: classes of the dataset, in its order.
+        chosen: classes to learn, in stream order; None or empty: all that are available.
+        scenario: ``"A-B"``: A classes in the first task, B in each later one (the last may be short).
+        order: ``given``, ``alphabetical`` or ``random:SEED`` (the same permutation for the same set of classes).
+
+    Raises:
+        UsageError: a class is unknown or listed twice, or the scenario or the order cannot be read or met.
+    """
+    classes = _ordered(_checked_classes(available, chosen), order)
+    first, later = _read_scenario(scenario, len(classes))
+    starts = [0, *range(first, len(classes), later)]
+    ends = [*starts[1:], len(classes)]
+    return tuple(
+        Task(tuple(classes[start:end]), index) for index, (start, end) in enumerate(zip(starts, ends, strict=True))
+    )
+
+
+def split_validation(
+    samples: Sequence[Sample], fraction: float, seed: int, task_name: str
+) -> tuple[list[Sample], list[Sample]]:
+    """Split normal images into (training, held out), class by class.
+
+    Of n images of a class, round(fraction·n) are held out: at least one and at most n − 1 when ``fraction`` > 0 and
+    n ≥ 2, else none. The choice depends on the seed, the task's name and the images' class and file names only, so it
+    is the same on every machine and in any order of the input. Both parts are sorted by class and file name.
+
+    Raises:
+        UsageError: ``fraction`` is not in [0, 1).
+    """
+    if not 0 <= fraction < 1:
+        raise UsageError(f"validation fraction {fraction} is out of range: expected at least 0 and below 1")
+    train: list[Sample] = []
+    held_out: list[Sample] = []
+    for class_name in sorted({sample.class_name for sample in samples}):
+        own = sorted((s for s in samples if s.class_name == class_name), key=lambda s: s.path.name)
+        rng = np.random.default_rng(derive_seed(seed, "validation", task_name, class_name))
+        chosen = set(rng.permutation(len(own))[: _held_out_count(len(own), fraction)].tolist())
+        for index, sample in enumerate(own):
+            (held_out if index in chosen else train).append(sample)
+    return train, held_out
+
+
+def _held_out_count(n: int, fraction: float) -> int:
+    return min(max(round(fraction * n), 1), n - 1) if fraction > 0 else 0
+
+
+def _checked_classes(available: Sequence[str], chosen: Sequence[str] | None) -> list[str]:
+    classes = list(chosen or available)
+    for name in classes:
+        if name not in available:
+            found = ", ".join(available)
+            raise UsageError(f"unknown class {name!r}, found {found}{did_you_mean(name, available)}")
+        if classes.count(name) > 1:
+            raise UsageError(f"class {name!r} is listed {classes.count(name)} times: a stream has each class once")
+    return classes
+
+
+def _ordered(classes: list[str], order: str) -> list[str]:
+    if order == "given":
+        return classes
+    if order == "alphabetical":
+        return sorted(classes)
+    if seed := re.fullmatch(r"random:(\d+)", order, re.ASCII):
+        rng = np.random.default_rng(derive_seed(int(seed[1]), "task order"))
+        return [str(name) for name in rng.permutation(sorted(classes))]
+    known = ("given", "alphabetical", "random:SEED")
+    hint = did_you_mean(order, known)
+    raise UsageError(f"unknown task order {order!r}, expected one of {', '.join(known)} (such as random:7){hint}")
+
+
+def _read_scenario(scenario: str, n_classes: int) -> tuple[int, int]:
+    """(classes in the first task, classes in each later one)."""
+    match = re.fullmatch(r"(\d+)-(\d+)", scenario, re.ASCII)
+    counts = f"{n_classes} class{'es' * (n_classes != 1)}"
+    example = f"with {counts}, '1-1' learns one at a time and '{max(n_classes - 1, 1)}-1' starts with all but one"
+    if match is None or 0 in (int(match[1]), int(match[2])):
+        raise UsageError(
+            f"scenario {scenario!r} cannot be read: expected FIRST-LATER, numbers of classes from 1 up; {example}"
+        )
+    if int(match[1]) > n_classes:
+        raise UsageError(f"scenario {scenario!r} needs {match[1]} classes for its first task; {example}")
+    return int(match[1]), int(match[2])

@@ -1,0 +1,77 @@
+"""The images of a stream as features: what a task trains on, holds out, and is tested on."""
+
+from collections.abc import Sequence
+
+import torch
+
+from moleflow.config.run import DataConfig
+from moleflow.config.task import Task
+from moleflow.data.datasets import ImageDataset, Sample
+from moleflow.data.images import BadImage, check_samples
+from moleflow.data.tasks import split_validation
+from moleflow.extractors.cache import FeatureStore
+from moleflow.extractors.task_features import TaskFeatures
+from moleflow.utils.errors import UsageError
+
+
+class StreamData:
+    """Features of a dataset's classes, computed when first asked for.
+
+    Args:
+        dataset: the images.
+        store: the features.
+        config: what to hold out, and what to do with images that cannot be read.
+        seed: seed of the held-out split.
+        device: where features are wanted.
+    """
+
+    def __init__(self, dataset: ImageDataset, store: FeatureStore, config: DataConfig, seed: int, device: torch.device):
+        self.dataset = dataset
+        self.store = store
+        self.config = config
+        self.seed = seed
+        self.device = device
+        self.skipped: dict[str, BadImage] = {}
+
+    def check(self, stream: Sequence[Task]) -> None:
+        """Look at the layout, the headers and the masks of every class, before anything is trained.
+
+        Raises:
+            UsageError: a class, its normal images or a mask is missing, or an image cannot be opened.
+        """
+        for name in (name for task in stream for name in task.classes):
+            self._readable(self.dataset.train(name))
+            self._readable(self.dataset.test(name))
+
+    def training(self, task: Task) -> tuple[TaskFeatures, TaskFeatures]:
+        """Features of the task's normal images: those it trains on, and those held out.
+
+        Raises:
+            UsageError: no image of a class can be read.
+        """
+        samples: list[Sample] = []
+        for name in sorted(task.classes):
+            mine = self._prepared(self._readable(self.dataset.train(name)), f"features {name}")
+            if not mine:
+                raise UsageError(f"No training image of class {name!r} can be read; repair its train/good folder.")
+            samples += mine
+        normal, held_out = split_validation(samples, self.config.val_fraction, self.seed, task.name)
+        return self._features(normal, task), self._features(held_out, task)
+
+    def test(self, class_name: str, task: Task) -> TaskFeatures:
+        """Features of a class's test images."""
+        samples = self._prepared(self._readable(self.dataset.test(class_name)), f"test features {class_name}")
+        return self._features(samples, task)
+
+    def _features(self, samples: list[Sample], task: Task) -> TaskFeatures:
+        return TaskFeatures(self.store, samples, task.classes, self.device)
+
+    def _readable(self, samples: Sequence[Sample]) -> list[Sample]:
+        return self._kept(*check_samples(samples, self.config.on_bad_image))
+
+    def _prepared(self, samples: Sequence[Sample], title: str) -> list[Sample]:
+        return self._kept(*self.store.prepare(samples, self.config.on_bad_image, title))
+
+    def _kept(self, good: list[Sample], bad: list[BadImage]) -> list[Sample]:
+        self.skipped.update({str(image.path): image for image in bad})
+        return good

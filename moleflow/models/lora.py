@@ -1,0 +1,105 @@
+"""Linear layers of the flow's subnets: one shared weight, and per task a low-rank delta (LoRA, Hu et al. 2022)."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from moleflow.config.task import Task
+from moleflow.models.task import PerTask
+
+
+class TaskLinear(nn.Module, ABC):
+    """A linear layer that may differ from task to task: (…, in) -> (…, out)."""
+
+    base: nn.Linear
+
+    @abstractmethod
+    def forward(self, x: Tensor, task: str) -> Tensor:
+        """Apply the task's weight and bias."""
+
+
+class SharedLinear(TaskLinear):
+    """The same linear layer for every task."""
+
+    def __init__(self, in_features: int, out_features: int):
+        super().__init__()
+        self.base = nn.Linear(in_features, out_features)
+
+    def forward(self, x: Tensor, task: str) -> Tensor:
+        """x·Wᵀ + b."""
+        return self.base(x)
+
+
+class LowRankDelta(nn.Module):
+    """scale·B·A and, if asked, a bias; A starts Kaiming-uniform, B and the bias at zero: a new task starts at the base.
+
+    Args:
+        in_features, out_features: shape of the layer it is added to.
+        rank: rank of the product, cut to the smaller side of the layer.
+        scale: factor of the product (α/r).
+        bias: whether the task has a bias of its own.
+    """
+
+    def __init__(self, in_features: int, out_features: int, rank: int, scale: float, bias: bool):
+        super().__init__()
+        rank = min(rank, in_features, out_features)
+        self.scale = scale
+        self.A = nn.Parameter(torch.empty(rank, in_features))
+        self.B = nn.Parameter(torch.zeros(out_features, rank))
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+        nn.init.kaiming_uniform_(self.A, a=5**0.5)
+
+    def added_to(self, base: nn.Linear) -> tuple[Tensor, Tensor]:
+        """The layer's weight (out, in) and bias (out,) with the delta in."""
+        weight = torch.addmm(base.weight, self.B, self.A, alpha=self.scale)
+        return weight, base.bias if self.bias is None else base.bias + self.bias
+
+
+class NoDelta(nn.Module):
+    """The delta of a task that has none."""
+
+    def added_to(self, base: nn.Linear) -> tuple[Tensor, Tensor]:
+        """The layer's own weight and bias."""
+        return base.weight, base.bias
+
+
+class LoRALinear(TaskLinear):
+    """y = x·(W + scale·B_t·A_t)ᵀ + b + b_t.
+
+    The product is folded into W before x sees it: a patch costs one matrix product whatever the rank, in training too
+    (there are far more patches than rows of W). Folded weights of frozen tasks are kept until an expert changes.
+
+    Args:
+        in_features, out_features: shape of the layer.
+        rank, scale, bias: see ``LowRankDelta``.
+        in_first: whether the first task has a delta too.
+    """
+
+    def __init__(self, in_features: int, out_features: int, rank: int, scale: float, bias: bool, in_first: bool):
+        super().__init__()
+        self.base = nn.Linear(in_features, out_features)
+        self._merged: dict[str, tuple[Tensor, Tensor]] = {}
+
+        def make(task: Task) -> LowRankDelta | NoDelta:
+            if task.is_first and not in_first:
+                return NoDelta()
+            return LowRankDelta(in_features, out_features, rank, scale, bias)
+
+        self.deltas = PerTask(make)
+
+    def forward(self, x: Tensor, task: str) -> Tensor:
+        """Apply the task's weight and bias: (…, in) -> (…, out)."""
+        weight, bias = self._merged.get(task) or self._effective(task)
+        return F.linear(x, weight, bias)
+
+    def _effective(self, task: str) -> tuple[Tensor, Tensor]:
+        weight, bias = self.deltas[task].added_to(self.base)
+        if not (weight.requires_grad or torch.is_autocast_enabled(weight.device.type)):
+            self._merged[task] = (weight, bias)
+        return weight, bias
+
+    def experts_changed(self) -> None:
+        """Forget the folded weights."""
+        self._merged.clear()

@@ -1,0 +1,77 @@
+"""What every router does: keep statistics per task, and name a task for each image."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from moleflow.config.task import Task
+from moleflow.extractors.batch import Batches
+from moleflow.models.routing.statistics import RouterStatistics, image_features
+from moleflow.models.task import PerTask
+from moleflow.utils.errors import UsageError
+
+
+class Router(nn.Module):
+    """Names the task of each image from its mean feature; distances are to each class's prototype.
+
+    What is derived from the tasks' statistics is computed once, when first asked for, over tasks in sorted-name order:
+    it does not depend on the order in which tasks came.
+
+    Args:
+        dim: channels D.
+    """
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.statistics = PerTask(lambda task: RouterStatistics(task, dim))
+        self._tasks: list[str] = []
+        self._owners: list[str] = []
+        self._means = torch.empty(0)
+
+    def end_task(self, task: Task, batches: Batches) -> None:
+        """Keep the task's statistics."""
+        self.statistics[task.name].learn(batches)
+        self.experts_changed()
+
+    def experts_changed(self) -> None:
+        """Forget what was derived."""
+        self._owners = []
+
+    def know(self, tasks: Sequence[str]) -> None:
+        """Say among which tasks to choose."""
+        self._tasks = sorted(tasks)
+        self.experts_changed()
+
+    def forward(self, features: Tensor, given: Sequence[str] | None = None) -> list[str]:
+        """Task of each image.
+
+        Args:
+            features: (B, H, W, D).
+            given: the true tasks, where known; only the oracle looks at them.
+        """
+        nearest = self.distances(image_features(features)).argmin(1)
+        return [self._owners[index] for index in nearest.tolist()]
+
+    def distances(self, images: Tensor) -> Tensor:
+        """Squared distance of each image feature to each class's prototype: (B, D) -> (B, prototypes), float64."""
+        if not self._owners:
+            self._derive()
+        return self._distances(images)
+
+    def _derive(self) -> None:
+        if not self._tasks:
+            raise UsageError("The router knows no task yet: train or load at least one expert before predicting.")
+        parts = [self.statistics[task] for task in self._tasks]
+        self._owners = [task for task, part in zip(self._tasks, parts, strict=True) for _ in range(len(part.count))]
+        self._means = torch.cat([part.mean for part in parts])
+        self._fit(parts)
+
+    @abstractmethod
+    def _fit(self, parts: list[RouterStatistics]) -> None:
+        """Compute what distances need from the tasks' statistics."""
+
+    @abstractmethod
+    def _distances(self, images: Tensor) -> Tensor:
+        """(B, D) -> (B, prototypes)."""

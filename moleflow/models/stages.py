@@ -1,0 +1,78 @@
+"""The contracts of the places in the data path, and the objects that stand there when a part is absent."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Latent(NamedTuple):
+    """Where the data path ends.
+
+    Attributes:
+        z: latent patches, (B, H, W, D).
+        adapter_logdet: log|det| of the adapter before the flow, (B, H, W).
+        flow_logdet: log|det| of the flow and of the adapter after it, (B, H, W).
+    """
+
+    z: Tensor
+    adapter_logdet: Tensor
+    flow_logdet: Tensor
+
+    @property
+    def nll(self) -> Tensor:
+        """Negative log-likelihood of each patch, ½‖z‖² + D/2·log 2π − log|det|, in nats: (B, H, W)."""
+        dim = self.z.shape[-1]
+        energy = 0.5 * at_least_float32(self.z).square().sum(-1) + 0.5 * dim * math.log(2 * math.pi)
+        return energy - self.adapter_logdet - self.flow_logdet
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """x in float32, or as it is where it is more precise: sums over channels are never taken in half precision."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class Mapping(nn.Module, ABC):
+    """Features to features of the same shape, no bijection: position, context."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, task: str) -> Tensor:
+        """(B, H, W, D) -> (B, H, W, D)."""
+
+
+class Stage(nn.Module, ABC):
+    """Features to features with a log-determinant for each patch: adapter, flow, DIA."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
+        """(B, H, W, D) -> (B, H, W, D) and log|det| (B, H, W)."""
+
+
+class InvertibleStage(Stage):
+    """A stage that is a bijection."""
+
+    @abstractmethod
+    def inverse(self, z: Tensor, task: str) -> Tensor:
+        """(B, H, W, D) -> (B, H, W, D), undoing ``forward``."""
+
+
+class NoMapping(Mapping):
+    """The absent position or context."""
+
+    def forward(self, x: Tensor, task: str) -> Tensor:
+        """Return x."""
+        return x
+
+
+class NoStage(InvertibleStage):
+    """The absent adapter or DIA: the identity, log|det| = 0."""
+
+    def forward(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
+        """Return x and zeros."""
+        return x, x.new_zeros(x.shape[:-1])
+
+    def inverse(self, z: Tensor, task: str) -> Tensor:
+        """Return z."""
+        return z

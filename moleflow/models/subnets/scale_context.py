@@ -1,0 +1,52 @@
+"""F3: the scale-context subnet, whose log-scale also sees the passive half's neighbourhood."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from moleflow.models.subnets.plain import LinearFactory, start_at_zero
+
+
+class ScaleContextSubnet(nn.Module):
+    """s = f([x₁, α·ctx(x₁)]), t = g(x₁), with ctx a depthwise k×k convolution and α = α_max·σ(a).
+
+    The neighbourhood is the passive half's, so the coupling stays invertible and its Jacobian over the grid triangular.
+    ctx starts as the neighbourhood's mean.
+
+    Args:
+        passive, active: channels of the halves.
+        hidden: width of f and g.
+        linear: makes a layer.
+        kernel: side of the neighbourhood, odd.
+        init_scale: first α, below ``max_alpha``.
+        max_alpha: α_max.
+    """
+
+    def __init__(
+        self,
+        passive: int,
+        active: int,
+        hidden: int,
+        linear: LinearFactory,
+        kernel: int,
+        init_scale: float,
+        max_alpha: float,
+    ):
+        super().__init__()
+        share = min(max(init_scale / max_alpha, 1e-4), 1 - 1e-4)
+        self.max_alpha = max_alpha
+        self.a = nn.Parameter(torch.tensor(math.log(share / (1 - share))))
+        self.context = nn.Conv2d(passive, passive, kernel, padding=kernel // 2, groups=passive, bias=False)
+        nn.init.constant_(self.context.weight, 1 / kernel**2)
+        self.scale_in, self.scale_out = linear(2 * passive, hidden), start_at_zero(linear(hidden, active))
+        self.shift_in, self.shift_out = linear(passive, hidden), start_at_zero(linear(hidden, active))
+
+    def forward(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
+        """(B, H, W, d₁) -> s and t, each (B, H, W, d₂)."""
+        around = self.context(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        alpha = self.max_alpha * torch.sigmoid(self.a)
+        seen = torch.cat([x, alpha * around], dim=-1)
+        log_scale = self.scale_out(torch.relu(self.scale_in(seen, task)), task)
+        shift = self.shift_out(torch.relu(self.shift_in(x, task)), task)
+        return log_scale, shift

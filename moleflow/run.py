@@ -1,0 +1,187 @@
+"""One run from start to end: build, train task after task, evaluate, write. Where all packages meet."""
+
+import os
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from moleflow.config.resolve import Resolved
+from moleflow.config.run import RunConfig
+from moleflow.config.task import Task
+from moleflow.data.datasets import ImageDataset, open_dataset
+from moleflow.data.demo import write_demo
+from moleflow.data.tasks import make_stream
+from moleflow.evaluation.evaluator import Evaluator
+from moleflow.evaluation.results import Evaluation, build_results
+from moleflow.extractors.cache import FeatureStore
+from moleflow.extractors.stream_data import StreamData
+from moleflow.losses.build import build_loss
+from moleflow.models.build import build_extractor, build_model
+from moleflow.models.mole_nf import MoLEFlow
+from moleflow.models.task import expert_state
+from moleflow.trainer.checkpoint import open_run
+from moleflow.trainer.continual_trainer import ContinualTrainer
+from moleflow.utils.env import choose_device, describe_environment
+from moleflow.utils.errors import UsageError
+from moleflow.utils.io import read_json, write_json
+from moleflow.utils.log import RunLog, say
+
+
+def data_root(run: RunConfig) -> Path:
+    """The dataset's folder: --data_path, or $MOLEFLOW_DATA/<dataset>, or where the demo's images are made.
+
+    Raises:
+        UsageError: none of them is given.
+    """
+    if run.data.data_path:
+        return Path(run.data.data_path)
+    if run.data.dataset == "demo":
+        return Path(run.output.log_dir) / "demo_data"
+    if "MOLEFLOW_DATA" in os.environ:
+        return Path(os.environ["MOLEFLOW_DATA"]) / run.data.dataset
+    raise UsageError(
+        f"Dataset {run.data.dataset!r} needs --data_path FOLDER (or $MOLEFLOW_DATA/{run.data.dataset}); "
+        "--preset demo needs no data."
+    )
+
+
+def open_data(run: RunConfig) -> ImageDataset:
+    """The run's dataset; the demo's images are made if they are not there yet."""
+    root = data_root(run)
+    if run.data.dataset == "demo" and not run.data.data_path:
+        write_demo(root)
+    return open_dataset(run.data.dataset, root)
+
+
+def run_name(run: RunConfig) -> str:
+    """The name of the run's folder: as given, or dataset, backbone and seed."""
+    return run.output.experiment_name or f"{run.data.dataset}-{run.features.backbone_name}-seed{run.training.seed}"
+
+
+class Runner:
+    """Everything one run needs, built from its configuration before anything is written.
+
+    Args:
+        resolved: the configuration.
+
+    Raises:
+        UsageError: data, weights, device or folder are not what the configuration says.
+    """
+
+    def __init__(self, resolved: Resolved):
+        run = resolved.run
+        self.config = run
+        self.device = choose_device(run.hardware.device)
+        dataset = open_data(run)
+        chosen = list(run.stream.task_classes) or None
+        self.stream = make_stream(dataset.classes, chosen, run.stream.cl_scenario, run.stream.task_order)
+        path = Path(run.output.log_dir) / run_name(run)
+        extractor = build_extractor(resolved.ablation, run).to(self.device)
+        cache = Path(run.features.feature_cache or Path(run.output.log_dir) / "feature_cache")
+        store = FeatureStore(
+            extractor,
+            run.data.resize,
+            cache if run.features.cache_features else None,
+            num_workers=run.hardware.num_workers,
+            device=self.device,
+        )
+        self.data = StreamData(dataset, store, run.data, run.training.seed, self.device)
+        self.data.check(self.stream)
+        self.model = build_model(resolved.ablation, extractor, run.training.seed).to(self.device)
+        self.terms = build_loss(resolved.ablation)
+        self.folder = open_run(path, resolved.to_json(), run.output.resume, run.output.overwrite)
+        self.evaluator = Evaluator(self.model, self.data, run.data.resize)
+        self.cost = self._stored_cost()
+
+    def run(self) -> dict[str, Any]:
+        """Train and evaluate what is not there yet.
+
+        Returns:
+            The content of results.json so far.
+        """
+        write_json(self.folder.path / "env.json", describe_environment(self.device))
+        with RunLog(self.folder.path, self.config.output.tensorboard) as log:
+            trainer = ContinualTrainer(
+                self.model,
+                self.terms,
+                self.config.training,
+                lambda task, step, values: log.scalars(task.name, step, values),
+                self.config.hardware.amp,
+            )
+            for task in self.stream[: self.config.output.stop_after]:
+                self._learn(task, trainer)
+                self._evaluate(task, log)
+            self._tell_skipped()
+        return self.results()
+
+    def results(self) -> dict[str, Any]:
+        """The content of results.json, from the evaluations that are there."""
+        tasks = [list(task.classes) for task in self.stream]
+        return build_results(self.folder.path.name, tasks, self.evaluations())
+
+    def evaluations(self) -> list[Evaluation]:
+        """The evaluations that are there, in stream order."""
+        files = [self._evaluation_file(task) for task in self.stream]
+        return [Evaluation.from_dict(read_json(file)) for file in files if file.exists()]
+
+    def _learn(self, task: Task, trainer: ContinualTrainer) -> None:
+        if task.name in self.folder.finished:
+            self.model.begin_task(task, self.config.training.seed)
+            if task.is_first:
+                self.folder.load_base(self.model)
+            self.folder.load_task(self.model, task)
+            return
+        say(f"task {task.index + 1}/{len(self.stream)}: {task.name}")
+        start = time.perf_counter()
+        normal, held_out = self.data.training(task)
+        prepared = time.perf_counter()
+        trainer.train(task, normal, held_out)
+        dtype = getattr(torch, self.config.training.expert_dtype)
+        self.folder.save_task(self.model, task, dtype, self.config.training.seed)
+        self._note_cost(task, feature_seconds=prepared - start, seconds=time.perf_counter() - prepared)
+
+    def _evaluate(self, task: Task, log: RunLog) -> None:
+        file = self._evaluation_file(task)
+        last = task is self.stream[-1]
+        if file.exists() and not last:
+            return
+        start = time.perf_counter()
+        evaluation = self.evaluator.evaluate(self.stream[: task.index + 1])
+        file.parent.mkdir(exist_ok=True)
+        write_json(file, evaluation.to_dict())
+        results = self.results()
+        write_json(self.folder.path / "results.json", results)
+        log.evaluation(task.index, results["final"]["routed"])
+        self._note_cost(task, evaluation_seconds=time.perf_counter() - start)
+
+    def _evaluation_file(self, task: Task) -> Path:
+        return self.folder.path / "evaluations" / f"after_{task.index:03d}.json"
+
+    def _tell_skipped(self) -> None:
+        if self.data.skipped:
+            say(f"{len(self.data.skipped)} images were skipped:")
+            for image in self.data.skipped.values():
+                say(f"  {image}")
+
+    def _stored_cost(self) -> dict[str, Any]:
+        file = self.folder.path / "cost.json"
+        fields = ("seconds_per_task", "feature_seconds_per_task", "evaluation_seconds_per_task")
+        return read_json(file) if file.exists() else {name: {} for name in fields}
+
+    def _note_cost(self, task: Task, **seconds: float) -> None:
+        for name, value in seconds.items():
+            self.cost[f"{name}_per_task"][task.name] = round(value, 3)
+        entries = self.folder.manifest
+        self.cost["bytes_per_expert"] = {entry["name"]: entry["bytes"] for entry in entries["tasks"]}
+        self.cost["base_bytes"] = entries["base"]["bytes"]
+        self.cost["params_per_task"] = {name: parameters_of(self.model, name) for name in self.model.tasks}
+        self.cost["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        write_json(self.folder.path / "cost.json", self.cost)
+
+
+def parameters_of(model: MoLEFlow, task: str) -> int:
+    """Numbers that a task's expert learns by gradient: its float32 tensors."""
+    return sum(value.numel() for value in expert_state(model, task).values() if value.dtype == torch.float32)

@@ -1,0 +1,164 @@
+"""Files that are whole or absent: atomic writes, checked reads, no pickle anywhere.
+
+A file is written under a temporary name in its own folder, flushed to the disk and renamed, so that whoever looks sees
+the old content or the new one, also after a power cut. The same content always gives the same bytes.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, contiguous_format
+
+from moleflow.utils.errors import MoleflowError
+
+
+def write_bytes(path: str | Path, data: bytes, durable: bool = True) -> None:
+    """Replace a file, or create it and its folder, in one step.
+
+    Args:
+        path: the file.
+        data: its whole content.
+        durable: whether the content must survive a power cut; False is faster, for what can be computed again.
+
+    Raises:
+        MoleflowError: the disk is full, the folder cannot be written, ...
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(8)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write_new(temporary, data, durable)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        if durable:
+            _sync_folder(path.parent)
+    except OSError as error:
+        raise MoleflowError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Replace a file by a text in UTF-8. Raises MoleflowError as ``write_bytes`` does."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Replace a file by JSON: keys in the order given, indented by two, a newline at the end.
+
+    Raises:
+        MoleflowError: the content is no JSON (NaN and infinity are not: write None), or the file cannot be written.
+    """
+    try:
+        text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise MoleflowError(f"cannot write {path}: its content is no valid JSON ({error})") from error
+    write_text(path, text + "\n")
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Replace a file by tensors in safetensors format; equal tensors and metadata give equal bytes.
+
+    Tensors may be views, share memory or lie on a GPU: each is stored whole and on its own.
+
+    Raises:
+        MoleflowError: the file cannot be written.
+    """
+    whole = {name: tensor.detach().cpu().clone(memory_format=contiguous_format) for name, tensor in tensors.items()}
+    data = safetensors.torch.save(whole, dict(metadata) if metadata else None)
+    write_bytes(path, _with_sorted_metadata(data))
+
+
+def read_json(path: str | Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        MoleflowError: the file is missing, unreadable or no JSON (NaN and infinity are not).
+    """
+    try:
+        return json.loads(Path(path).read_bytes(), parse_constant=_refuse_constant)
+    except (OSError, ValueError) as error:
+        _raise_unreadable(path, "a JSON file", error)
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU.
+
+    Raises:
+        MoleflowError: the file is missing, unreadable, truncated or of another format.
+    """
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, ValueError, SafetensorError) as error:
+        _raise_unreadable(path, "a safetensors file", error)
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The metadata of a safetensors file, keys sorted; empty where it has none. Raises as ``read_tensors`` does."""
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(sorted((file.metadata() or {}).items()))
+    except (OSError, ValueError, SafetensorError) as error:
+        _raise_unreadable(path, "a safetensors file", error)
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file's content, as 64 hex digits.
+
+    Raises:
+        MoleflowError: the file is missing or unreadable.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        _raise_unreadable(path, "a file", error)
+
+
+def _write_new(path: Path, data: bytes, durable: bool) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable: the name lives in the folder, not in the file."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _with_sorted_metadata(data: bytes) -> bytes:
+    """The same safetensors file with its metadata sorted: the library writes them in an order that changes per call."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the format aligns tensors to eight bytes
+    return len(text).to_bytes(8, "little") + text + data[start:]
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _raise_unreadable(path: str | Path, expected: str, error: Exception) -> NoReturn:
+    if isinstance(error, FileNotFoundError):
+        raise MoleflowError(f"cannot read {path}: expected {expected}, found nothing there") from error
+    reason = getattr(error, "strerror", None) or error
+    raise MoleflowError(
+        f"cannot read {path}: expected {expected}, found a damaged or unreadable one ({reason})"
+    ) from error

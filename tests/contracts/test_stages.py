@@ -1,0 +1,211 @@
+"""Every stage of the data path, moved away from identity: shapes, inverse, log-det against autograd, gradients."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from moleflow.config.ablation import (
+    AblationConfig,
+    Dia,
+    Flow,
+    Lora,
+    NoAdapter,
+    NoContext,
+    NoDia,
+    NoLora,
+    NoPosition,
+    PlainSubnet,
+    ScaleContextSubnet,
+    SinCosPosition,
+    SpatialMixer,
+    WhiteningAdapter,
+)
+from moleflow.config.task import Task
+from moleflow.models.build import build_adapter, build_context, build_dia, build_flow, build_position
+from moleflow.models.coupling import CouplingFlow
+from moleflow.models.stages import InvertibleStage, Mapping, Stage
+from moleflow.models.task import begin_task, trained_in
+
+SHAPE = (2, 3, 5)
+TASKS = (Task(("a",), 0), Task(("b",), 1))
+
+
+def flow(subnet: PlainSubnet | ScaleContextSubnet, lora: Lora | NoLora) -> CouplingFlow:
+    return build_flow(replace(AblationConfig(), flow=Flow(layers=3), subnet=subnet, lora=lora), SHAPE)
+
+
+SMALL_LORA = Lora(rank=2)
+PATCHWISE = {
+    "flow, plain subnet, lora": lambda: flow(PlainSubnet(), SMALL_LORA),
+    "flow, plain subnet, shared": lambda: flow(PlainSubnet(0.5), NoLora()),
+    "dia": lambda: build_dia(Dia(3, 3.0), SHAPE, 1.9),
+    "no dia": lambda: build_dia(NoDia(), SHAPE, 1.9),
+    "no adapter": lambda: build_adapter(NoAdapter(), SHAPE),
+}
+GRIDWISE = {"flow, scale context, lora": lambda: flow(ScaleContextSubnet(kernel=3), SMALL_LORA)}
+INVERTIBLE = {**PATCHWISE, **GRIDWISE}
+STAGES = {**INVERTIBLE, "whitening": lambda: build_adapter(WhiteningAdapter(), SHAPE)}
+MAPPINGS = {
+    "position": lambda: build_position(SinCosPosition(), SHAPE),
+    "no position": lambda: build_position(NoPosition(), SHAPE),
+    "spatial mixer": lambda: build_context(SpatialMixer(), SHAPE),
+    "no context": lambda: build_context(NoContext(), SHAPE),
+}
+
+
+def moved(make, seed: int = 0) -> nn.Module:
+    """The part in float64 with two tasks, all parameters moved away from the identity start."""
+    torch.manual_seed(seed)
+    part = make()
+    for task in TASKS:
+        begin_task(part, task, seed)
+    part.double()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in part.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    return part
+
+
+def features(batch: int = 2, seed: int = 1) -> Tensor:
+    return torch.randn(batch, *SHAPE, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stages_keep_shapes_and_give_a_logdet_per_patch(name):
+    stage = moved(STAGES[name])
+    assert isinstance(stage, Stage)
+    z, logdet = stage(features(), "a")
+    assert z.shape == (2, *SHAPE)
+    assert logdet.shape == (2, *SHAPE[:2])
+    assert torch.isfinite(z).all()
+
+
+@pytest.mark.parametrize("name", MAPPINGS)
+def test_mappings_keep_shapes(name):
+    mapping = moved(MAPPINGS[name])
+    assert isinstance(mapping, Mapping)
+    assert mapping(features(), "a").shape == (2, *SHAPE)
+
+
+@pytest.mark.parametrize("name", INVERTIBLE)
+def test_inverse_undoes_forward(name):
+    stage = moved(INVERTIBLE[name])
+    assert isinstance(stage, InvertibleStage)
+    x = features()
+    z, _ = stage(x, "b")
+    torch.testing.assert_close(stage.inverse(z, "b"), x, rtol=0, atol=1e-10)
+    if not name.startswith("no "):
+        assert (z - x).abs().max() > 0.1, "not moved away from the identity"
+
+
+@pytest.mark.parametrize("name", PATCHWISE)
+def test_logdet_is_the_jacobians_patch_by_patch(name):
+    stage = moved(PATCHWISE[name])
+    x = features(batch=1)
+    _, logdet = stage(x, "a")
+    for row in range(SHAPE[0]):
+        for column in range(SHAPE[1]):
+
+            def of_patch(patch: Tensor, row: int = row, column: int = column) -> Tensor:
+                inserted = x.clone()
+                inserted[0, row, column] = patch
+                return stage(inserted, "a")[0][0, row, column]
+
+            jacobian = torch.autograd.functional.jacobian(of_patch, x[0, row, column])
+            expected = torch.linalg.slogdet(jacobian).logabsdet
+            torch.testing.assert_close(logdet[0, row, column], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", INVERTIBLE)
+def test_summed_logdet_is_the_grids_jacobian(name):
+    stage = moved(INVERTIBLE[name])
+    x = features(batch=1)
+    jacobian = torch.autograd.functional.jacobian(lambda grid: stage(grid, "a")[0], x)
+    size = x.numel()
+    expected = torch.linalg.slogdet(jacobian.reshape(size, size)).logabsdet
+    torch.testing.assert_close(stage(x, "a")[1].sum(), expected, rtol=0, atol=1e-5)
+
+
+def test_scale_context_looks_at_neighbours():
+    stage = moved(GRIDWISE["flow, scale context, lora"])
+    x = features(batch=1)
+    nudged = x.clone()
+    nudged[0, 0, 1, :2] += 1
+    assert (stage(x, "a")[0] - stage(nudged, "a")[0])[0, 0, 0].abs().max() > 1e-6
+
+
+def test_whitening_logdet_is_that_of_its_affine_part():
+    adapter = moved(STAGES["whitening"])
+    affine = adapter.affine["a"]
+    patch = features()[0, 0, 0]
+    jacobian = torch.autograd.functional.jacobian(affine, patch)
+    expected = torch.linalg.slogdet(jacobian).logabsdet
+    torch.testing.assert_close(adapter(features(), "a")[1], expected.expand(2, *SHAPE[:2]), rtol=0, atol=1e-10)
+    torch.testing.assert_close(affine.inverse(affine(patch)), patch)
+
+
+def test_whitening_starts_at_layer_norm_and_stays_in_its_bounds():
+    adapter = build_adapter(WhiteningAdapter(), SHAPE)
+    begin_task(adapter, TASKS[0], 0)
+    x = features().float()
+    y, logdet = adapter(x, "a")
+    torch.testing.assert_close(y, nn.functional.layer_norm(x, (SHAPE[-1],)))
+    assert logdet.abs().max() < 1e-5
+    affine = adapter.affine["a"]
+    with torch.no_grad():
+        affine.a.fill_(100)
+        affine.b.fill_(-100)
+    assert affine.scale.max() <= 2
+    assert affine.shift.min() >= -2
+
+
+def test_only_the_first_task_is_pulled_to_the_identity():
+    adapter = moved(STAGES["whitening"])
+    assert adapter.penalty(TASKS[0]) > 0
+    assert adapter.penalty(TASKS[1]) == 0
+
+
+@pytest.mark.parametrize("name", ["flow, plain subnet, lora", "flow, scale context, lora", "dia"])
+def test_stages_start_as_the_identity(name):
+    torch.manual_seed(0)
+    stage = STAGES[name]()
+    begin_task(stage, TASKS[0], 0)
+    x = features().float()
+    z, logdet = stage(x, "a")
+    torch.testing.assert_close(z, x)
+    assert logdet.abs().max() == 0
+
+
+@pytest.mark.parametrize("name", [*STAGES, *MAPPINGS])
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_gradients_reach_every_parameter_of_the_right_owner_and_no_other(name, task):
+    part = moved({**STAGES, **MAPPINGS}[name])
+    learns = {id(parameter) for parameter in trained_in(part, task)}
+    for parameter in part.parameters():
+        parameter.requires_grad_(id(parameter) in learns)
+    out = part(features(), task.name)
+    loss = out.square().sum() if isinstance(out, Tensor) else out[0].square().sum() + out[1].square().sum()
+    if learns:
+        loss.backward()
+    for path, parameter in part.named_parameters():
+        reached = parameter.grad is not None and parameter.grad.abs().sum() > 0
+        assert reached == (id(parameter) in learns), path
+
+
+@pytest.mark.parametrize("name", [*STAGES, *MAPPINGS])
+def test_state_dicts_make_a_round_trip(name):
+    table = {**STAGES, **MAPPINGS}
+    source, target = moved(table[name], seed=0), moved(table[name], seed=5)
+    target.load_state_dict(source.state_dict())
+    for one, other in zip(source(features(), "b"), target(features(), "b"), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_positions_differ_from_cell_to_cell_for_any_dim():
+    for dim in (5, 8, 152):
+        grid = build_position(SinCosPosition(), (7, 9, dim)).grid.flatten(0, 1)
+        assert grid.shape == (63, dim)
+        assert torch.pdist(grid).min() > 0.05
