@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from moleflow.config.resolve import did_you_mean
 from moleflow.data.demo import DemoDataset
 from moleflow.data.folder import FolderDataset
 from moleflow.data.mvtec import MVTecDataset
 from moleflow.data.sample import Sample
 from moleflow.utils.errors import UsageError
+from moleflow.utils.text import did_you_mean
 
 __all__ = ["DATASETS", "ImageDataset", "Sample", "open_dataset"]
 
@@ -50,7 +50,8 @@ def open_dataset(name: str, root: Path) -> ImageDataset:
         UsageError: the name is unknown, the folder is missing, or it holds no class in the dataset's layout.
     """
     if name not in DATASETS:
-        raise UsageError(f"unknown dataset {name!r}, expected one of {_known()}{did_you_mean(name, DATASETS)}")
+        hint = did_you_mean(name, DATASETS)
+        raise UsageError(f"unknown dataset {name!r}, expected one of {_known()}{hint}")
     root = Path(root).expanduser()
     if not root.is_dir():
         found = "is a file, not a folder" if root.exists() else "does not exist"

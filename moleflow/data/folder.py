@@ -8,8 +8,8 @@ from moleflow.utils.errors import UsageError
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
 LAYOUT = (
-    "<class>/train/good/*.png, <class>/test/good/*.png, <class>/test/<defect>/*.png and, where there are masks, "
-    "<class>/ground_truth/<defect>/<image>_mask.png"
+    "<class>/train/good/*.png, <class>/test/good/*.png, <class>/test/<defect>/*.png "
+    "and, where there are masks, <class>/ground_truth/<defect>/<image>_mask.png"
 )
 
 
@@ -18,8 +18,8 @@ class FolderDataset:
 
     A folder that has ``train/good`` is a class. Images are the files whose extension, in any case, is one of
     ``IMAGE_SUFFIXES``; hidden files and all others are ignored. The mask of ``test/<defect>/000.png`` is
-    ``ground_truth/<defect>/000_mask.png`` or ``000.png`` there; a defect type without a folder under ``ground_truth``
-    ships no masks. A class may lack good or defective test images, or any test image.
+    ``000_mask.png`` or ``000.png`` in ``ground_truth/<defect>``; a defect type without such a folder ships no
+    masks. A class may lack good test images, defective ones, or both.
 
     Attributes:
         expected: the only names that count as classes, in their order; empty: every name, alphabetically.
@@ -46,7 +46,7 @@ class FolderDataset:
         good = self._class_folder(class_name) / "train" / GOOD
         samples = [Sample(path, class_name, 0, GOOD, None) for path in images_in(good)]
         if not samples:
-            raise UsageError(f"{good} holds no image: expected normal images ({_suffixes()}) to train {class_name!r} on")
+            raise UsageError(f"{good} holds no image: expected normal ones of {class_name!r} ({_suffixes()})")
         return samples
 
     def test(self, class_name: str) -> list[Sample]:
@@ -57,9 +57,7 @@ class FolderDataset:
         """
         folder = self._class_folder(class_name)
         samples = [
-            sample
-            for defect in folders_in(folder / "test")
-            for sample in self._test_type(folder, class_name, defect)
+            sample for defect in folders_in(folder / "test") for sample in self._test_type(folder, class_name, defect)
         ]
         return sorted(samples, key=lambda sample: sample.path.relative_to(self.root).as_posix())
 
@@ -79,7 +77,8 @@ class FolderDataset:
     def _class_folder(self, class_name: str) -> Path:
         if class_name not in self.classes:
             lacking = f" ({class_name}/train/{GOOD} is missing)" if (self.root / class_name).is_dir() else ""
-            raise UsageError(f"no class {class_name!r} in {self.root}{lacking}; found {', '.join(self.classes)}")
+            found = ", ".join(self.classes)
+            raise UsageError(f"no class {class_name!r} in {self.root}{lacking}; found {found}")
         return self.root / class_name
 
     def _nothing_found(self) -> str:

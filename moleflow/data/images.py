@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from moleflow.config.resolve import did_you_mean
 from moleflow.data.sample import Sample
 from moleflow.utils.errors import UsageError
+from moleflow.utils.text import did_you_mean
 
 RESIZE_MODES = ("squash", "pad", "crop")
 ORIENTATION_TAG = 0x0112
@@ -33,20 +33,21 @@ class BadImage(UsageError):
 
 
 class UnsupportedPixels(ValueError):
-    """Pixel values without a defined place in 0..255; inside this file only, it becomes a ``BadImage``."""
+    """Pixel values that have no defined place in 0..255; ``_opened`` makes it a ``BadImage``."""
 
 
 def load_image(path: Path, size: int, resize: str) -> np.ndarray:
     """An image file as RGB, uint8 (size, size, 3).
 
-    16-bit grey is scaled from its full range 0..65535. Transparent pixels become black: formats leave the colour under
-    them undefined, and black is what ``pad`` adds as well. EXIF orientation is applied. Of several frames the first counts.
+    16-bit grey is scaled from its full range 0..65535. Transparent pixels become black: formats leave the
+    colour under them undefined, and black is what ``pad`` adds as well. EXIF orientation is applied. Of
+    several frames the first counts.
 
     Args:
         path: a file in any format that PIL reads.
         size: side of the result in pixels.
-        resize: ``squash`` the whole image to the square, ``pad`` it with black to keep its aspect ratio, or ``crop``
-            its central square; bilinear and antialiased.
+        resize: ``squash`` the whole image to the square, ``pad`` it with black to keep its aspect ratio, or
+            ``crop`` its central square; bilinear and antialiased.
 
     Raises:
         BadImage: the file cannot be read.
@@ -61,8 +62,8 @@ def load_mask(path: Path, size: int, resize: str) -> np.ndarray:
     """A mask file as bool (size, size), True where there is a defect.
 
     The mask is made binary (non-zero) at its own size first, then brought to ``size`` with the geometry of
-    ``load_image`` as the covered share of each pixel, then thresholded at > 0.5: defects neither grow nor depend on
-    the value that marks them, and what covers less than half a pixel vanishes.
+    ``load_image`` as the covered share of each pixel, then thresholded at > 0.5: defects neither grow nor
+    depend on the value that marks them, and what covers no more than half a pixel vanishes.
 
     Raises:
         BadImage: the file cannot be read.
@@ -92,8 +93,8 @@ def check_sample(sample: Sample) -> None:
         return
     mask_width, mask_height = _upright_size(sample.mask)
     if (mask_width, mask_height) != (width, height):
-        reason = f"mask is {mask_width}x{mask_height} pixels, its image {sample.path} is {width}x{height}: make them equal"
-        raise BadImage(sample.mask, reason)
+        sizes = f"mask is {mask_width}x{mask_height} pixels, its image {sample.path} is {width}x{height}"
+        raise BadImage(sample.mask, f"{sizes}: make them equal")
 
 
 def check_samples(samples: Sequence[Sample], on_bad_image: str) -> tuple[list[Sample], list[BadImage]]:
@@ -127,13 +128,13 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     """An open image; whatever goes wrong while it is decoded becomes a ``BadImage``."""
     try:
         with Image.open(path) as image:
-            # PIL only warns up to twice its limit, and a warnings filter is global state that threads would share
+            # up to twice its limit PIL only warns, and a filter on warnings is global state for all threads
             if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
             yield image
     except MemoryError:
         raise
-    except Exception as error:  # decoders raise nearly anything on damaged files: SyntaxError, struct.error, ...
+    except Exception as error:  # decoders raise nearly anything on damaged files, such as SyntaxError
         raise BadImage(path, _reason(path, error)) from error
 
 
@@ -148,7 +149,7 @@ def _reason(path: Path, error: Exception) -> str:
         case UnsupportedPixels():
             return str(error)
         case UnidentifiedImageError():
-            return "the file is empty" if path.stat().st_size == 0 else "its content is no image format known to PIL"
+            return "it is in no image format that PIL knows" if path.stat().st_size else "the file is empty"
         case OSError(strerror=str()):
             return f"the system cannot read it ({error.strerror})"
         case _:
@@ -158,7 +159,7 @@ def _reason(path: Path, error: Exception) -> str:
 def _upright_size(path: Path) -> tuple[int, int]:
     """(width, height) after EXIF orientation, from the header."""
     with _opened(path) as image:
-        # no EXIF in the header: PIL would decode a whole PNG to look for it behind the pixels; a TIFF's size is upright
+        # the first test keeps PIL from decoding a whole PNG for its EXIF; a TIFF's size is upright already
         sideways = "exif" in image.info and image.getexif().get(ORIENTATION_TAG, 1) >= 5
         return (image.height, image.width) if sideways else image.size
 
@@ -178,15 +179,16 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
     """8-bit grey from 16-bit grey: the full range is kept, never clipped or stretched per image."""
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
-        raise UnsupportedPixels(f"pixel values {values.min()} to {values.max()} exceed 16 bits: convert them to 8 or 16 bits")
+        found = f"pixel values {values.min()} to {values.max()} exceed 16 bits"
+        raise UnsupportedPixels(f"{found}: convert them to 8 or 16 bits")
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 
 def _nonzero(image: Image.Image) -> np.ndarray:
-    """Where a mask is set, bool (height, width): the raw value of grey masks, any visible colour of the others."""
+    """Where a mask is set, bool (height, width): by raw value if it is grey, else by any visible colour."""
     if image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16"):
-        return np.asarray(image) != 0
-    return np.asarray(_to_rgb(image)).any(axis=-1)
+        return np.asarray(image).astype(bool)
+    return np.asarray(_to_rgb(image)).max(axis=-1) > 0
 
 
 def _to_square(image: Image.Image, size: int, resize: str) -> Image.Image:
@@ -199,15 +201,13 @@ def _to_square(image: Image.Image, size: int, resize: str) -> Image.Image:
             scale = size / max(width, height)
             inner = (max(1, round(width * scale)), max(1, round(height * scale)))
             square = Image.new(image.mode, (size, size))
-            square.paste(
-                image.resize(inner, Image.Resampling.BILINEAR), ((size - inner[0]) // 2, (size - inner[1]) // 2)
-            )
+            corner = ((size - inner[0]) // 2, (size - inner[1]) // 2)
+            square.paste(image.resize(inner, Image.Resampling.BILINEAR), corner)
             return square
         case "crop":
             side = min(width, height)
             left, top = (width - side) / 2, (height - side) / 2
-            return image.resize(
-                (size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
-            )
-    known = ", ".join(RESIZE_MODES)
-    raise UsageError(f"unknown resize {resize!r}, expected one of {known}{did_you_mean(resize, RESIZE_MODES)}")
+            middle = (left, top, left + side, top + side)
+            return image.resize((size, size), Image.Resampling.BILINEAR, box=middle)
+    hint = did_you_mean(resize, RESIZE_MODES)
+    raise UsageError(f"unknown resize {resize!r}, expected one of {', '.join(RESIZE_MODES)}{hint}")

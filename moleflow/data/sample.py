@@ -16,8 +16,8 @@ class Sample:
         class_name: the product it shows.
         label: 0 good, 1 defect.
         defect: ``"good"`` or the type of the defect.
-        mask: file whose non-zero pixels are the defect; None for good images and for defect types that ship no masks
-            (those count for image metrics only).
+        mask: file whose non-zero pixels are the defect; None for good images and for defect types that ship
+            no masks (those count for image metrics only).
     """
 
     path: Path

@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from moleflow.config.resolve import did_you_mean
 from moleflow.config.task import Task
 from moleflow.data.sample import Sample
 from moleflow.utils.errors import UsageError
 from moleflow.utils.seed import derive_seed
+from moleflow.utils.text import did_you_mean
+
+ORDERS = ("given", "alphabetical", "random:SEED")
 
 
 def make_stream(
@@ -21,18 +24,16 @@ def make_stream(
         available: classes of the dataset, in its order.
         chosen: classes to learn, in stream order; None or empty: all that are available.
         scenario: ``"A-B"``: A classes in the first task, B in each later one (the last may be short).
-        order: ``given``, ``alphabetical`` or ``random:SEED`` (the same permutation for the same set of classes).
+        order: ``given``, ``alphabetical`` or ``random:SEED`` (whatever the order given).
 
     Raises:
         UsageError: a class is unknown or listed twice, or the scenario or the order cannot be read or met.
     """
     classes = _ordered(_checked_classes(available, chosen), order)
     first, later = _read_scenario(scenario, len(classes))
-    starts = [0, *range(first, len(classes), later)]
-    ends = [*starts[1:], len(classes)]
-    return tuple(
-        Task(tuple(classes[start:end]), index) for index, (start, end) in enumerate(zip(starts, ends, strict=True))
-    )
+    bounds = [0, *range(first, len(classes), later), len(classes)]
+    groups = [tuple(classes[start:end]) for start, end in pairwise(bounds)]
+    return tuple(Task(group, index) for index, group in enumerate(groups))
 
 
 def split_validation(
@@ -40,9 +41,10 @@ def split_validation(
 ) -> tuple[list[Sample], list[Sample]]:
     """Split normal images into (training, held out), class by class.
 
-    Of n images of a class, round(fraction·n) are held out: at least one and at most n − 1 when ``fraction`` > 0 and
-    n ≥ 2, else none. The choice depends on the seed, the task's name and the images' class and file names only, so it
-    is the same on every machine and in any order of the input. Both parts are sorted by class and file name.
+    Of n images of a class, round(fraction·n) are held out: at least one and at most n − 1 when ``fraction``
+    > 0 and n ≥ 2, else none. The choice depends on the seed, the task's name and the images' class and file
+    names only, so it is the same on every machine and in any order of the input. Both parts are sorted by
+    class and file name.
 
     Raises:
         UsageError: ``fraction`` is not in [0, 1).
@@ -71,7 +73,7 @@ def _checked_classes(available: Sequence[str], chosen: Sequence[str] | None) -> 
             found = ", ".join(available)
             raise UsageError(f"unknown class {name!r}, found {found}{did_you_mean(name, available)}")
         if classes.count(name) > 1:
-            raise UsageError(f"class {name!r} is listed {classes.count(name)} times: a stream has each class once")
+            raise UsageError(f"class {name!r} is listed {classes.count(name)} times: list each class once")
     return classes
 
 
@@ -83,20 +85,17 @@ def _ordered(classes: list[str], order: str) -> list[str]:
     if seed := re.fullmatch(r"random:(\d+)", order, re.ASCII):
         rng = np.random.default_rng(derive_seed(int(seed[1]), "task order"))
         return [str(name) for name in rng.permutation(sorted(classes))]
-    known = ("given", "alphabetical", "random:SEED")
-    hint = did_you_mean(order, known)
-    raise UsageError(f"unknown task order {order!r}, expected one of {', '.join(known)} (such as random:7){hint}")
+    hint = did_you_mean(order, ORDERS)
+    raise UsageError(f"unknown task order {order!r}, expected {', '.join(ORDERS)} (such as random:7){hint}")
 
 
 def _read_scenario(scenario: str, n_classes: int) -> tuple[int, int]:
     """(classes in the first task, classes in each later one)."""
     match = re.fullmatch(r"(\d+)-(\d+)", scenario, re.ASCII)
     counts = f"{n_classes} class{'es' * (n_classes != 1)}"
-    example = f"with {counts}, '1-1' learns one at a time and '{max(n_classes - 1, 1)}-1' starts with all but one"
+    example = f"there are {counts}, and '1-1' for example learns them one by one"
     if match is None or 0 in (int(match[1]), int(match[2])):
-        raise UsageError(
-            f"scenario {scenario!r} cannot be read: expected FIRST-LATER, numbers of classes from 1 up; {example}"
-        )
+        raise UsageError(f"scenario {scenario!r} is not FIRST-LATER, two numbers from 1 up; {example}")
     if int(match[1]) > n_classes:
-        raise UsageError(f"scenario {scenario!r} needs {match[1]} classes for its first task; {example}")
+        raise UsageError(f"scenario {scenario!r} puts {match[1]} classes in its first task; {example}")
     return int(match[1]), int(match[2])

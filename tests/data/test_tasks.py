@@ -1,0 +1,119 @@
+"""Streams from scenarios and orders; validation splits that depend on names alone."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from moleflow.data.sample import Sample
+from moleflow.data.tasks import make_stream, split_validation
+from moleflow.utils.errors import UsageError
+
+FIVE = ("e", "b", "d", "a", "c")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "expected"),
+    [
+        ("1-1", [["e"], ["b"], ["d"], ["a"], ["c"]]),
+        ("3-3", [["e", "b", "d"], ["a", "c"]]),
+        ("4-1", [["e", "b", "d", "a"], ["c"]]),
+        ("1-2", [["e"], ["b", "d"], ["a", "c"]]),
+        ("5-5", [["e", "b", "d", "a", "c"]]),
+        ("2-9", [["e", "b"], ["d", "a", "c"]]),
+    ],
+)
+def test_scenario_groups_the_classes(scenario: str, expected: list[list[str]]) -> None:
+    stream = make_stream(FIVE, None, scenario)
+    assert [list(task.classes) for task in stream] == expected
+    assert [task.index for task in stream] == list(range(len(expected)))
+
+
+def test_fifteen_classes_as_fourteen_and_one() -> None:
+    stream = make_stream([f"c{k:02}" for k in range(15)], None, "14-1")
+    assert [len(task.classes) for task in stream] == [14, 1]
+
+
+@pytest.mark.parametrize("scenario", ["", "3", "3-", "a-b", "1–1", "0-1", "1-0", "-1-1", "1-1-1", " 1-1", "6-1"])
+def test_impossible_scenario_states_the_number_of_classes_and_an_example(scenario: str) -> None:
+    with pytest.raises(UsageError, match=r"5 classes, and '1-1'"):
+        make_stream(FIVE, None, scenario)
+
+
+def test_scenario_is_measured_against_the_chosen_classes() -> None:
+    with pytest.raises(UsageError, match=r"'3-1' puts 3 classes .* there are 2 classes"):
+        make_stream(FIVE, ["a", "b"], "3-1")
+
+
+def test_chosen_classes_keep_their_order() -> None:
+    assert [t.name for t in make_stream(FIVE, ["c", "a"], "1-1")] == ["c", "a"]
+    assert make_stream(FIVE, (), "1-1") == make_stream(FIVE, None, "1-1")
+
+
+def test_unknown_and_repeated_classes_are_errors() -> None:
+    with pytest.raises(UsageError, match=r"'bottel', found bottle, cable; did you mean 'bottle'"):
+        make_stream(["bottle", "cable"], ["bottel"], "1-1")
+    with pytest.raises(UsageError, match=r"'a' is listed 2 times"):
+        make_stream(FIVE, ["a", "b", "a"], "1-1")
+
+
+def test_orders() -> None:
+    names = [t.name for t in make_stream(FIVE, None, "1-1", "alphabetical")]
+    assert names == ["a", "b", "c", "d", "e"]
+    shuffled = [t.name for t in make_stream(FIVE, None, "1-1", "random:3")]
+    assert sorted(shuffled) == names
+    assert shuffled == [t.name for t in make_stream(sorted(FIVE), None, "1-1", "random:3")]
+    assert len({tuple(t.name for t in make_stream(FIVE, None, "1-1", f"random:{k}")) for k in range(8)}) > 4
+
+
+@pytest.mark.parametrize("order", ["hard_first", "random", "random:", "random:x", "random:-1", ""])
+def test_unknown_order_lists_the_known(order: str) -> None:
+    with pytest.raises(UsageError, match=r"given, alphabetical, random:SEED"):
+        make_stream(FIVE, None, "1-1", order)
+
+
+def normals(class_name: str, n: int, root: str = "/data") -> list[Sample]:
+    paths = [Path(root, class_name, "train/good", f"{k:03}.png") for k in range(n)]
+    return [Sample(path, class_name, 0, "good", None) for path in paths]
+
+
+def names(samples: list[Sample]) -> list[str]:
+    return [f"{s.class_name}/{s.path.name}" for s in samples]
+
+
+def test_split_holds_out_the_fraction_of_every_class() -> None:
+    train, held_out = split_validation(normals("a", 40) + normals("b", 11), 0.1, 0, "a+b")
+    assert [s.class_name for s in held_out].count("a") == 4
+    assert [s.class_name for s in held_out].count("b") == 1
+    assert sorted(names(train) + names(held_out)) == names(normals("a", 40) + normals("b", 11))
+
+
+def test_split_depends_on_neither_order_nor_folder() -> None:
+    samples = normals("a", 30) + normals("b", 20)
+    expected = [names(part) for part in split_validation(samples, 0.2, 7, "a+b")]
+    shuffled = normals("b", 20, "/elsewhere/x") + normals("a", 30, "/elsewhere/x")
+    random.Random(0).shuffle(shuffled)
+    assert [names(part) for part in split_validation(shuffled, 0.2, 7, "a+b")] == expected
+
+
+def test_split_changes_with_seed_and_task() -> None:
+    draws = {
+        tuple(names(split_validation(normals("a", 50), 0.2, seed, task)[1]))
+        for seed in range(3)
+        for task in ("a", "a+b")
+    }
+    assert len(draws) == 6
+
+
+@pytest.mark.parametrize(("n", "fraction", "held"), [
+    (1, 0.5, 0), (2, 0.01, 1), (2, 0.99, 1), (10, 0.0, 0), (10, 0.99, 9), (10, 0.25, 2), (0, 0.1, 0),
+])  # fmt: skip
+def test_split_keeps_training_images_and_holds_out_at_least_one(n: int, fraction: float, held: int) -> None:
+    train, held_out = split_validation(normals("a", n), fraction, 0, "a")
+    assert (len(train), len(held_out)) == (n - held, held)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, 1.5, float("nan")])
+def test_split_refuses_impossible_fractions(fraction: float) -> None:
+    with pytest.raises(UsageError, match="at least 0 and below 1"):
+        split_validation(normals("a", 4), fraction, 0, "a")
