@@ -34,9 +34,7 @@ def backward_transfer(matrix: Matrix) -> float | None:
     Returns:
         None when no old task has a final value and one from right after it was learned.
     """
-    return mean_known(
-        _difference(_cell(matrix, -1, task), _cell(matrix, task, task)) for task in range(len(matrix) - 1)
-    )
+    return mean_known(_difference(matrix[-1][task], matrix[task][task]) for task in range(len(matrix) - 1))
 
 
 def average_incremental(matrix: Matrix) -> float | None:
@@ -56,15 +54,10 @@ def mean_known(values: Iterable[float | None]) -> float | None:
 
 def _lost(matrix: Matrix, task: int) -> float | None:
     """Best earlier minus final value of one task."""
-    earlier = [_cell(matrix, row, task) for row in range(task, len(matrix) - 1)]
+    earlier = [row[task] for row in matrix[task:-1]]
     best = max((value for value in earlier if value is not None), default=None)
-    return _difference(best, _cell(matrix, -1, task))
+    return _difference(best, matrix[-1][task])
 
 
 def _difference(minuend: float | None, subtrahend: float | None) -> float | None:
     return None if minuend is None or subtrahend is None else minuend - subtrahend
-
-
-def _cell(matrix: Matrix, row: int, column: int) -> float | None:
-    """m[row][column]; None where the row is too short."""
-    return matrix[row][column] if column < len(matrix[row]) else None

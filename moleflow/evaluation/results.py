@@ -72,9 +72,7 @@ class Evaluation:
             ) from error
 
 
-def build_results(
-    name: str, tasks: Sequence[Sequence[str]], evaluations: Iterable[Evaluation]
-) -> dict[str, Any]:
+def build_results(name: str, tasks: Sequence[Sequence[str]], evaluations: Iterable[Evaluation]) -> dict[str, Any]:
     """The content of results.json.
 
     A value of a task is the mean over its classes, a final value the mean over all classes of the last
@@ -144,9 +142,7 @@ def _means(rows: Iterable[Values]) -> Values:
     return {metric: mean_known(row.get(metric) for row in kept) for metric in METRICS}
 
 
-def _matrices(
-    by_task: dict[int, Evaluation], tasks: int, route: Callable[[ClassResult], Values]
-) -> dict[str, Grid]:
+def _matrices(by_task: dict[int, Evaluation], tasks: int, route: Callable[[ClassResult], Values]) -> dict[str, Grid]:
     """For each metric the rows 0 … last evaluated task, `tasks` wide; a row never taken is all None."""
     cells = {
         (after, task): _means(route(result) for result in evaluation.classes if result.task == task)

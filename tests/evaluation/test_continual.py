@@ -1,11 +1,12 @@
 """Forgetting, backward transfer and average incremental performance on matrices worked out by hand."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from moleflow.evaluation.continual import average_incremental, backward_transfer, forgetting, mean_known
+from moleflow.evaluation.continual import Matrix, average_incremental, backward_transfer, forgetting, mean_known
 
 MATRIX = [
     [0.9, None, None],
@@ -39,16 +40,14 @@ def test_rows_may_stop_at_the_diagonal_or_be_padded() -> None:
 
 def test_values_above_the_diagonal_do_not_count() -> None:
     """A task that was measured before it was learned must not change what was forgotten."""
-    matrix = [[0.9, 0.99], [0.8, 0.5]]
-    assert forgetting(matrix) == backward_transfer([[0.9], [1.0]]) == pytest.approx(0.1)
-    assert average_incremental(matrix) == pytest.approx((0.9 + 0.65) / 2)
+    matrix = [[0.9, 0.99, 0.99], [0.8, 0.5, 0.99], [0.8, 0.4, 0.3]]
+    assert forgetting(matrix) == pytest.approx(0.1)
+    assert average_incremental(matrix) == pytest.approx((0.9 + 0.65 + 0.5) / 3)
 
 
 @pytest.mark.parametrize("measure", [forgetting, backward_transfer])
-@pytest.mark.parametrize(
-    "matrix", [[], [[0.9]], [[0.9, None]], [[None, None], [None, 0.5]], [[None], [0.4, 0.5]]]
-)
-def test_not_defined_is_none(measure, matrix) -> None:
+@pytest.mark.parametrize("matrix", [[], [[0.9]], [[0.9, None]], [[None, None], [None, 0.5]], [[None], [0.4, 0.5]]])
+def test_not_defined_is_none(measure: Callable[[Matrix], float | None], matrix: Matrix) -> None:
     assert measure(matrix) is None
 
 

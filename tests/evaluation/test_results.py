@@ -12,8 +12,7 @@ from moleflow.utils.errors import MoleflowError
 TASKS = [("screw", "nut"), ("solar",), ("tile",)]
 
 
-def result(name: str, task: int, value: float, *, masks: bool = True, routing: float | None = 1.0) ->
-ClassResult:
+def result(name: str, task: int, value: float, *, masks: bool = True, routing: float | None = 1.0) -> ClassResult:
     """Oracle metrics equal `value`, routed ones are 0.1 lower; without masks only image metrics."""
     known = METRICS if masks else METRICS[:3]
     oracle = {metric: value if metric in known else None for metric in METRICS}
@@ -24,14 +23,19 @@ ClassResult:
 @pytest.fixture
 def evaluations() -> list[Evaluation]:
     first = (result("screw", 0, 0.8), result("nut", 0, 0.6))
-    second = (result("screw", 0, 0.75), result("nut", 0, 0.6, routing=0.5), result("solar", 1, 0.9, masks=False))
+    second = (
+        result("screw", 0, 0.75),
+        result("nut", 0, 0.6, routing=0.5),
+        result("solar", 1, 0.9, masks=False),
+    )
     return [Evaluation(0, first, 0.7), Evaluation(1, second, 0.65, 0.72)]
 
 
 def test_keys_are_the_contract(evaluations: list[Evaluation]) -> None:
     results = build_results("demo", TASKS, evaluations)
     assert list(results) == [
-        "schema", "name", "tasks", "final", "continual", "continual_routed", "per_class", "matrix", "matrix_routed",
+        "schema", "name", "tasks", "final", "continual", "continual_routed", "per_class", "matrix",
+        "matrix_routed",
     ]  # fmt: skip
     assert (results["schema"], results["name"]) == (1, "demo")
     assert results["tasks"] == [["screw", "nut"], ["solar"], ["tile"]]
