@@ -52,7 +52,7 @@ def open_data(run: RunConfig) -> ImageDataset:
     """The run's dataset; the demo's images are made if they are not there yet."""
     root = data_root(run)
     if run.data.dataset == "demo" and not run.data.data_path:
-        write_demo(root)
+        write_demo(root, classes=list(run.stream.task_classes) or None)
     return open_dataset(run.data.dataset, root)
 
 

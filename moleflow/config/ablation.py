@@ -1,7 +1,7 @@
 """What the method is: one field per slot of the data path, each holding one of a few small variants.
 
-A variant's class says what it computes and its fields are its options, so an option of a variant that was not chosen cannot
-exist. ``AblationConfig()`` is the full method. Formulas and sources: documents/method.md.
+A variant's class says what it computes and its fields are its options, so an option of a variant that was not chosen
+cannot exist. ``AblationConfig()`` is the full method. Formulas and sources: documents/method.md.
 """
 
 from dataclasses import dataclass

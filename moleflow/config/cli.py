@@ -12,7 +12,6 @@ from moleflow.config.presets import ABLATIONS, ALIASES, PRESETS
 from moleflow.config.resolve import (
     Layer,
     Resolved,
-    did_you_mean,
     layer_from_flags,
     negation,
     owners,
@@ -21,6 +20,7 @@ from moleflow.config.resolve import (
     slots,
 )
 from moleflow.utils.errors import UsageError
+from moleflow.utils.text import did_you_mean
 
 CHOSEN = "chosen:"
 """What the parser puts before a slot's name, to tell the slot ``router`` from the flag ``--router``."""

@@ -1,4 +1,4 @@
-"""How a dataclass field says what its command-line flag is: a sentence, bounds, choices, and (for slots) the variants."""
+"""How a dataclass field says what its command-line flag is: sentence, bounds, choices, and (for slots) the variants."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -13,7 +13,7 @@ def knob(
     low: float | None = None,
     high: float | None = None,
 ) -> Any:
-    """A field with its default, the sentence that becomes its ``--help``, its flag (default: its name) and its bounds."""
+    """A field with its default, the sentence that becomes its help, its flag (default: its name) and its bounds."""
     return field(
         default=default,
         metadata={"help": sentence, "flag": flag, "choices": choices, "low": low, "high": high},

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, fields
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -11,6 +10,7 @@ from moleflow.config.knobs import Knob, knobs_of, spelling, variants_of
 from moleflow.config.presets import ALIASES
 from moleflow.config.run import RunConfig
 from moleflow.utils.errors import UsageError
+from moleflow.utils.text import did_you_mean
 
 Layer = dict[str, Any]
 """Destination -> value: a knob's flag -> its value, or a slot's field name -> the chosen variant's class."""
@@ -87,12 +87,6 @@ def negation(flag: str) -> str:
         positive = flag.removeprefix("no_")
         return f"use_{positive}" if f"use_{positive}" in {**owners(), **switches()} else positive
     return "no_" + flag.removeprefix("use_")
-
-
-def did_you_mean(word: str, known: Any) -> str:
-    """A sentence that proposes the nearest known word, or nothing."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def checked(one: Knob, value: Any) -> Any:

@@ -109,6 +109,7 @@ class MoLEFlow(nn.Module):
         begin_task(self, task, seed)
         self.to(next(self.buffers()).device)
         self.requires_grad_(False)
+        self.eval()
         self.tasks[task.name] = task
         self.router.know(list(self.tasks))
 

@@ -48,9 +48,8 @@ def test_precedence_cli_over_config_over_ablation_over_preset(tmp_path):
 
 
 def test_old_command_lines_still_parse():
-    flags = flags_of(
-        *"--tail_weight 0.55 --topk 5 --logdet_reg 1e-4 --scale_context_k 5 --learning_rate 3e-4 --dia 5".split()
-    )
+    line = "--tail_weight 0.55 --topk 5 --logdet_reg 1e-4 --scale_context_k 5 --learning_rate 3e-4 --dia 5"
+    flags = flags_of(*line.split())
     assert flags["score_aggregation_top_k"] == 5
     assert flags["lambda_logdet"] == 1e-4
     assert flags["dia_n_blocks"] == 5

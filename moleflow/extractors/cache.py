@@ -1,0 +1,225 @@
+"""E4: features of image files, computed once and kept on disk."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from moleflow.data.images import BadImage, load_image
+from moleflow.data.sample import Sample
+from moleflow.extractors.base import STORAGE_DTYPE, Extractor
+from moleflow.extractors.feature_files import FeatureFiles
+
+Outcome = np.ndarray | BadImage
+"""What became of an image: an array, or why there is none."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class FeatureStore:
+    """Features of samples, from disk where they are kept and from the backbone where they are not.
+
+    An image's features are the same bytes whichever way they come, whatever else is asked for with it, and however many
+    threads work: the backbone always sees batches of one shape (the last filled with zeros), each computed by one
+    thread, and what it says is rounded to fp16. On a CPU all of torch's threads work side by side, a batch each.
+
+    Files are named by what changes features: the extractor's fingerprint, the image's content, ``resize``, the type of
+    the device and ``batch_size`` (the last two move last bits).
+
+    Attributes:
+        backbone_calls: images that the backbone has seen, without padding.
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        resize: str,
+        directory: Path | None,
+        batch_size: int = 4,
+        num_workers: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Open a store; nothing is computed or written yet.
+
+        Args:
+            extractor: moved to the device.
+            resize: how images are brought to the extractor's size: ``squash``, ``pad`` or ``crop``.
+            directory: where features are kept; None keeps nothing and computes them whenever they are asked for.
+            batch_size: images the backbone sees at once; four keep a CPU's caches warm.
+            num_workers: threads that decode images for a GPU.
+            device: where the backbone runs.
+        """
+        self.device = torch.device(device)
+        self.extractor = extractor.to(self.device)
+        self.resize = resize
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.backbone_calls = 0
+        self._shape = (*extractor.grid, extractor.dim)
+        self._files: FeatureFiles | None = None
+        if directory is not None:
+            self._files = FeatureFiles(Path(directory) / extractor.fingerprint[:16], self._shape)
+
+    def prepare(
+        self, samples: Sequence[Sample], on_bad_image: str = "error", title: str | None = None
+    ) -> tuple[list[Sample], list[BadImage]]:
+        """Make sure of every sample's features; a store that keeps nothing makes sure that the images can be decoded.
+
+        Args:
+            samples: what will be asked for.
+            on_bad_image: ``error`` stops at the first unusable image, ``skip`` leaves them out.
+            title: of a progress bar; None shows none.
+
+        Returns:
+            The usable samples in their order, and what is wrong with the others.
+
+        Raises:
+            BadImage: an image cannot be read, or its features are not finite in fp16.
+            MoleflowError: features cannot be kept.
+        """
+        missing = list({sample.path: sample for sample in samples if self._stored(sample) is None}.values())
+        outcomes = self._in_batches(missing, self._load) if self._files is None else self._computed(missing)
+        bad: dict[Path, BadImage] = {}
+        hidden = True if title is None or not missing else None  # None: shown on terminals only
+        for sample, outcome in tqdm(outcomes, title, total=len(missing), unit="image", leave=False, disable=hidden):
+            if isinstance(outcome, BadImage):
+                if on_bad_image == "error":
+                    raise BadImage(outcome.path, f"{outcome.reason}; `--on_bad_image skip` leaves it out") from outcome
+                bad[sample.path] = outcome
+        return [sample for sample in samples if sample.path not in bad], list(bad.values())
+
+    def features(self, samples: Sequence[Sample]) -> Tensor:
+        """Patch features of samples, float32 (n, H, W, D), on the CPU.
+
+        Raises:
+            BadImage: an image cannot be read, or its features are not finite in fp16.
+            MoleflowError: features cannot be read or kept.
+        """
+        result = np.empty((len(samples), *self._shape), dtype=np.float16)
+        missing: dict[Path, list[int]] = {}
+        for row, sample in enumerate(samples):
+            stored = self._stored(sample)
+            if stored is None:
+                missing.setdefault(sample.path, []).append(row)
+            else:
+                result[row] = stored
+        for sample, outcome in self._computed([samples[rows[0]] for rows in missing.values()]):
+            if isinstance(outcome, BadImage):
+                raise outcome
+            result[missing[sample.path]] = outcome
+        return torch.from_numpy(result).float()
+
+    def _stored(self, sample: Sample) -> np.ndarray | None:
+        if self._files is None:
+            return None
+        try:
+            key = self._key(sample.path)
+        except OSError:
+            return None  # decoding will say what is wrong
+        return self._files.read(key)
+
+    def _key(self, path: Path) -> str:
+        stat = path.stat()
+        content = _content_hash(path, stat.st_mtime_ns, stat.st_size)
+        text = f"{content} {self.resize} {self.device.type} {self.batch_size}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _computed(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Outcome]]:
+        """Every sample with its features in fp16, which are kept on the way."""
+        for sample, outcome in self._in_batches(samples, self._extract):
+            if not isinstance(outcome, BadImage):
+                self.backbone_calls += 1
+                if self._files is not None:
+                    self._files.write(self._key(sample.path), outcome)
+            yield sample, outcome
+
+    def _in_batches(
+        self, samples: Sequence[Sample], work: Callable[[Sequence[Path]], list[Outcome]]
+    ) -> Iterator[tuple[Sample, Outcome]]:
+        """Every sample with its outcome, in order; several batches are worked on at a time."""
+        paths = [sample.path for sample in samples]
+        batches = [paths[start : start + self.batch_size] for start in range(0, len(paths), self.batch_size)]
+        threads = torch.get_num_threads() if self.device.type == "cpu" else max(1, self.num_workers)
+        outcomes = (outcome for batch in _side_by_side(work, batches, threads) for outcome in batch)
+        return zip(samples, outcomes, strict=True)
+
+    def _load(self, paths: Sequence[Path]) -> list[Outcome]:
+        """Images as uint8 (s, s, 3)."""
+        images: list[Outcome] = []
+        for path in paths:
+            try:
+                images.append(load_image(path, self.extractor.img_size, self.resize))
+            except BadImage as bad:
+                images.append(bad)
+        return images
+
+    def _extract(self, paths: Sequence[Path]) -> list[Outcome]:
+        """Features (H, W, D) in fp16 of at most ``batch_size`` images."""
+        images = self._load(paths)
+        readable = [image for image in images if not isinstance(image, BadImage)]
+        features = iter(self._forward(readable) if readable else ())
+        found = [image if isinstance(image, BadImage) else next(features) for image in images]
+        return [_finite(path, outcome) for path, outcome in zip(paths, found, strict=True)]
+
+    def _forward(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """One pass of the backbone over a full batch: images as uint8 (s, s, 3) to features (n, H, W, D) in fp16."""
+        size = self.extractor.img_size
+        batch = np.zeros((self.batch_size, size, size, 3), dtype=np.uint8)
+        batch[: len(images)] = images
+        with _one_thread():
+            pixels = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2).float() / 255  # (B,3,s,s)
+            return self.extractor(pixels)[: len(images)].to(STORAGE_DTYPE).cpu().numpy()
+
+
+def _finite(path: Path, outcome: Outcome) -> Outcome:
+    if isinstance(outcome, BadImage) or np.isfinite(outcome).all():
+        return outcome
+    return BadImage(path, "the backbone's features of it are not finite in fp16: check the image and the weights")
+
+
+@cache
+def _content_hash(path: Path, mtime_ns: int, size: int) -> str:
+    """sha256 of a file, read once a process as long as its time and size stay."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let this thread compute alone: how a kernel splits its work over threads moves the last bits of its sums."""
+    before = torch.get_num_threads()  # asked first: a new thread is set up by this call and would undo the next line
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _side_by_side(work: Callable[[Item], Result], items: Sequence[Item], threads: int) -> Iterator[Result]:
+    """``map(work, items)`` in several threads, with few results waiting at a time."""
+    if threads == 1 or len(items) < 2:
+        yield from map(work, items)
+        return
+    before = torch.get_num_threads()
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(before)  # threads that start later inherit what was set last, in whichever thread
