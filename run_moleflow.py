@@ -24,6 +24,9 @@ def main() -> int:
     except MoleflowError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"error: {error}; finished tasks are kept, --resume goes on", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted; finished tasks are kept, --resume goes on", file=sys.stderr)
         return 130

@@ -22,7 +22,7 @@ from moleflow.losses.build import build_loss
 from moleflow.models.build import build_extractor, build_model
 from moleflow.models.mole_nf import MoLEFlow
 from moleflow.models.task import expert_state
-from moleflow.trainer.checkpoint import open_run
+from moleflow.trainer.checkpoint import check_writable, open_run
 from moleflow.trainer.continual_trainer import ContinualTrainer
 from moleflow.utils.env import choose_device, describe_environment
 from moleflow.utils.errors import UsageError
@@ -74,6 +74,7 @@ class Runner:
     def __init__(self, resolved: Resolved):
         run = resolved.run
         self.config = run
+        check_writable(Path(run.output.log_dir))
         self.device = choose_device(run.hardware.device)
         dataset = open_data(run)
         chosen = list(run.stream.task_classes) or None
@@ -102,6 +103,8 @@ class Runner:
         Returns:
             The content of results.json so far.
         """
+        if self.complete:
+            return self.results()
         write_json(self.folder.path / "env.json", describe_environment(self.device))
         with RunLog(self.folder.path, self.config.output.tensorboard) as log:
             trainer = ContinualTrainer(
@@ -116,6 +119,12 @@ class Runner:
                 self._evaluate(task, log)
             self._tell_skipped()
         return self.results()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every task is trained and evaluated, and the report is written."""
+        evaluated = all(self._evaluation_file(task).exists() for task in self.stream)
+        return evaluated and (self.folder.path / "report.html").exists()
 
     def results(self) -> dict[str, Any]:
         """The content of results.json, from the evaluations that are there."""

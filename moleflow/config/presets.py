@@ -50,7 +50,7 @@ PRESETS: dict[str, Preset] = {
         {
             **SMALL, "dataset": "demo", "backbone_name": "tf_efficientnet_lite0",
             "task_classes": ["fabric", "washer", "biscuit"],
-            "num_steps": 60, "lr": 2e-3, "dia_n_blocks": 2, "experiment_name": "demo", "overwrite": True,
+            "num_steps": 60, "lr": 2e-3, "dia_n_blocks": 2, "experiment_name": "demo", "resume": True,
         },
     ),
     "realstream": Preset(

@@ -1,6 +1,7 @@
 """A run on disk. A task exists once its line is in ``stream.json``; files are complete before they are listed."""
 
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -133,6 +134,22 @@ def open_run(path: Path, config: dict[str, Any], resume: bool, overwrite: bool) 
     except (OSError, MoleflowError) as error:
         raise UsageError(f"The run folder {path} cannot be written ({error}); give a --log_dir that can.") from error
     return RunFolder(path)
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder of runs if it is not there.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"The folder of runs {folder} cannot be written ({error.strerror}); give a --log_dir that can."
+        ) from error
 
 
 FREE_TO_CHANGE = {

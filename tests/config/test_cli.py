@@ -139,10 +139,11 @@ def test_every_field_has_a_flag_and_a_sentence():
     assert all(f"--{new}" in helps for new in ALIASES.values())
 
 
-def test_resume_on_the_command_line_beats_a_preset_that_overwrites():
-    resolved, _ = parse(["--preset", "demo", "--resume"])
-    assert resolved.run.output.resume
-    assert not resolved.run.output.overwrite
+def test_overwrite_on_the_command_line_beats_a_preset_that_resumes():
+    assert parse(["--preset", "demo"])[0].run.output.resume
+    resolved, _ = parse(["--preset", "demo", "--overwrite"])
+    assert resolved.run.output.overwrite
+    assert not resolved.run.output.resume
 
 
 def test_a_preset_value_of_a_part_that_is_switched_off_is_dropped_silently():
