@@ -30,6 +30,13 @@ class SinCosPosition:
 
 
 @dataclass(frozen=True)
+class ConditionalPosition:
+    """P6: features stay as they are; the flow's subnets are told where their patch is."""
+
+    channels: int = knob(32, "Length of the position code, a multiple of 4.", "position_channels", low=4)
+
+
+@dataclass(frozen=True)
 class NoPosition:
     """No position is added."""
 
@@ -218,6 +225,7 @@ class OracleRouter:
     """R3: the true task is given."""
 
 
+POSITIONS = {"grid": SinCosPosition, "condition": ConditionalPosition, "none": NoPosition}
 ADAPTERS = {"whitening": WhiteningAdapter, "none": NoAdapter}
 AGGREGATIONS = {"top_k": TopK, "top_k_percent": TopKPercent, "percentile": Percentile, "max": Max, "mean": Mean}
 ROUTERS = {"tied": TiedRouter, "per_task": PerTaskRouter, "euclidean": EuclideanRouter, "oracle": OracleRouter}
@@ -231,8 +239,11 @@ class AblationConfig:
     extractor: Cnn | Vit = slot(
         Cnn(), "How an image becomes features", mode=("backbone_type", {"cnn": Cnn, "vit": Vit})
     )
-    position: SinCosPosition | NoPosition = slot(
-        SinCosPosition(), "Position", {"use_pos_embed": SinCosPosition, "no_pos_embed": NoPosition}
+    position: SinCosPosition | ConditionalPosition | NoPosition = slot(
+        SinCosPosition(),
+        "Position",
+        {"use_pos_embed": SinCosPosition, "no_pos_embed": NoPosition},
+        ("position", POSITIONS),
     )
     adapter: WhiteningAdapter | NoAdapter = slot(
         WhiteningAdapter(),

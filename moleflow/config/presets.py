@@ -32,7 +32,8 @@ MVTEC: dict[str, Any] = {
 
 SMALL: dict[str, Any] = {
     "img_size": 256, "cnn_layers": ["layer1", "layer2", "layer3"], "embed_dim": 256,
-    "num_coupling_layers": 4, "use_scale_context": False, "subnet_hidden_ratio": 0.5, "lora_alpha": 64,
+    "position": "condition", "num_coupling_layers": 4, "use_scale_context": False, "subnet_hidden_ratio": 0.5,
+    "lora_alpha": 64,
 }  # fmt: skip
 
 PRESETS: dict[str, Preset] = {

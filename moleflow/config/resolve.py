@@ -5,7 +5,7 @@ from dataclasses import Field, asdict, dataclass, fields
 from functools import cache
 from typing import Any
 
-from moleflow.config.ablation import AblationConfig
+from moleflow.config.ablation import AblationConfig, ConditionalPosition
 from moleflow.config.knobs import Knob, knobs_of, spelling, variants_of
 from moleflow.config.presets import ALIASES
 from moleflow.config.run import RunConfig
@@ -202,6 +202,8 @@ def _refuse_contradictions(ablation: AblationConfig, run: RunConfig) -> None:
         kernel = next((one for one in knobs_of(type(part)) if one.name == "kernel"), None)
         if kernel and getattr(part, "kernel") % 2 == 0:  # noqa: B009 - only some variants have a kernel
             raise UsageError(f"--{kernel.flag} expects an odd number, found {part.kernel}.")  # type: ignore[union-attr]
+    if isinstance(ablation.position, ConditionalPosition) and ablation.position.channels % 4:
+        raise UsageError(f"--position_channels expects a multiple of 4, found {ablation.position.channels}.")
     if run.output.resume and run.output.overwrite:
         raise UsageError("--resume and --overwrite contradict each other; give one of them.")
 

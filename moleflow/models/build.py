@@ -28,6 +28,7 @@ from moleflow.models.scoring import aggregation
 from moleflow.models.scoring.smoothing import PixelMap
 from moleflow.models.stages import Mapping, NoMapping, NoStage, Stage
 from moleflow.models.subnets.plain import LinearFactory, PlainSubnet
+from moleflow.models.subnets.position_conditioned import PositionConditioned
 from moleflow.models.subnets.scale_context import ScaleContextSubnet
 from moleflow.utils.seed import derive_seed
 
@@ -70,13 +71,25 @@ def build_extractor(config: AblationConfig, run: RunConfig) -> Extractor:
             return VitExtractor(wanted.backbone_name, blocks, combine, wanted.embed_dim, size, grid, weights)
 
 
-def build_position(config: cfg.SinCosPosition | cfg.NoPosition, shape: Shape) -> Mapping:
-    """P1 or nothing."""
+Position = cfg.SinCosPosition | cfg.ConditionalPosition | cfg.NoPosition
+
+
+def build_position(config: Position, shape: Shape) -> Mapping:
+    """P1, or nothing (P6 acts in the subnets)."""
     match config:
         case cfg.SinCosPosition():
             return SinCosGrid(shape)
-        case cfg.NoPosition():
+        case cfg.ConditionalPosition() | cfg.NoPosition():
             return NoMapping()
+
+
+def tell_position(config: Position, subnet: SubnetFactory, shape: Shape) -> SubnetFactory:
+    """P6 around a subnet, or the subnet as it is."""
+    match config:
+        case cfg.ConditionalPosition(channels):
+            return partial(PositionConditioned, subnet=subnet, grid=shape[:2], channels=channels)
+        case cfg.SinCosPosition() | cfg.NoPosition():
+            return subnet
 
 
 def build_adapter(config: cfg.WhiteningAdapter | cfg.NoAdapter, shape: Shape) -> Stage:
@@ -102,7 +115,8 @@ def build_flow(config: AblationConfig, shape: Shape) -> CouplingFlow:
     policies: dict[str, Callable[[Task], bool]] = {"first": first_task_only, "always": every_task}
     flow = config.flow
     subnet = build_subnet(config.subnet, shape[-1], build_linear(config.lora))
-    return CouplingFlow(shape, flow.layers, subnet, flow.clamp, policies[flow.base_policy])
+    told = tell_position(config.position, subnet, shape)
+    return CouplingFlow(shape, flow.layers, told, flow.clamp, policies[flow.base_policy])
 
 
 def build_subnet(config: cfg.PlainSubnet | cfg.ScaleContextSubnet, dim: int, linear: LinearFactory) -> SubnetFactory:

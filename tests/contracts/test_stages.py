@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from moleflow.config.ablation import (
     AblationConfig,
+    ConditionalPosition,
     Dia,
     Flow,
     Lora,
@@ -44,6 +45,10 @@ PATCHWISE = {
     "no dia": lambda: build_dia(NoDia(), SHAPE, 1.9),
     "no adapter": lambda: build_adapter(NoAdapter(), SHAPE),
 }
+PATCHWISE["flow told its position"] = lambda: build_flow(
+    replace(AblationConfig(), flow=Flow(layers=3), subnet=PlainSubnet(2.0), lora=SMALL_LORA,
+            position=ConditionalPosition(channels=8)), SHAPE
+)  # fmt: skip
 GRIDWISE = {"flow, scale context, lora": lambda: flow(ScaleContextSubnet(kernel=3), SMALL_LORA)}
 INVERTIBLE = {**PATCHWISE, **GRIDWISE}
 STAGES = {**INVERTIBLE, "whitening": lambda: build_adapter(WhiteningAdapter(), SHAPE)}
@@ -135,6 +140,13 @@ def test_scale_context_looks_at_neighbours():
     nudged = x.clone()
     nudged[0, 0, 1, :2] += 1
     assert (stage(x, "a")[0] - stage(nudged, "a")[0])[0, 0, 0].abs().max() > 1e-6
+
+
+def test_a_flow_told_its_position_treats_equal_patches_differently():
+    stage = moved(PATCHWISE["flow told its position"])
+    same = features(batch=1)[:, :1, :1].expand(1, *SHAPE)
+    z = stage(same, "a")[0][0].flatten(0, 1)
+    assert torch.pdist(z).min() > 1e-3
 
 
 def test_whitening_logdet_is_that_of_its_affine_part():

@@ -29,8 +29,8 @@ def finished(run, logs):
 def test_a_run_leaves_everything_it_promises(finished):
     expected = [
         "config.json", "env.json", "metrics.jsonl", "run.log", "base.safetensors", "stream.json", "results.json",
-        "results.csv", "predictions.csv", "cost.json", "report.html", *(f"experts/{name}.safetensors" for name in CLASSES),
-        *(f"figures/gallery_{name}.png" for name in CLASSES), "figures/score_histograms.png",
+        "results.csv", "predictions.csv", "cost.json", "report.html", "figures/score_histograms.png",
+        *(f"experts/{name}.safetensors" for name in CLASSES), *(f"figures/gallery_{name}.png" for name in CLASSES),
         "figures/task_matrix_image_auroc.png", "figures/task_matrix_pixel_ap.png", "figures/training_curves.png",
     ]  # fmt: skip
     assert [name for name in expected if not (finished / name).is_file()] == []

@@ -120,7 +120,7 @@ def test_without_held_out_images_there_is_no_threshold():
 
 
 def test_optimizers_are_new_for_every_task():
-    """A task trained after another equals the same task trained beside a model with that base: no momentum is carried."""
+    """No momentum is carried: a task trained after another equals the same task trained on the base alone."""
     one, other = trained(["a", "b", "c"]), trained(["a"])
     train_task(other, Task(("c",), 2))
     delta = lambda model: model.flow.blocks[0].subnet.enter.deltas["c"].B
