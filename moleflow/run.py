@@ -164,6 +164,7 @@ class Runner:
         results = self.results()
         write_json(self.folder.path / "results.json", results)
         log.evaluation(task.index, results["final"]["routed"])
+        say(f"  {summary(results)}")
         self._note_cost(task, evaluation_seconds=time.perf_counter() - start)
 
     def _evaluation_file(self, task: Task) -> Path:
@@ -189,6 +190,15 @@ class Runner:
         self.cost["params_per_task"] = {name: parameters_of(self.model, name) for name in self.model.tasks}
         self.cost["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         write_json(self.folder.path / "cost.json", self.cost)
+
+
+def summary(results: dict[str, Any]) -> str:
+    """One line on the tasks seen so far."""
+    final = results["final"]
+    values = {"image AUROC": final["routed"]["image_auroc"], "pixel AP": final["routed"]["pixel_ap"]}
+    values["routing"] = final["routing_accuracy"]
+    shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in values.items() if value is not None)
+    return f"mean of {len(results['per_class'])} classes, in %: {shown or 'nothing to measure'}"
 
 
 def parameters_of(model: MoLEFlow, task: str) -> int:

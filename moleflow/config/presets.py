@@ -56,7 +56,8 @@ PRESETS: dict[str, Preset] = {
     ),
     "realstream": Preset(
         "Five real products on two CPU cores.",
-        {**SMALL, "dataset": "folder", "backbone_name": "tf_efficientnet_lite0", "num_steps": 500, "lr": 2e-3},
+        {**SMALL, "dataset": "folder", "backbone_name": "tf_efficientnet_lite0", "feature_grid": 32, "batch_size": 8,
+         "num_steps": 300, "lr": 2e-3, "dia_n_blocks": 2},
     ),
 }  # fmt: skip
 

@@ -49,7 +49,7 @@ class TrainingConfig:
 
     num_epochs: int = knob(60, "Passes over a task's images.", low=1)
     num_steps: int | None = knob(
-        None, "Optimizer steps a task, instead of epochs: small classes get as many as large ones.", low=1
+        None, "Optimizer steps a task at most: epochs decide for small classes, this for large ones.", low=1
     )
     batch_size: int = knob(16, "Images a step.", low=1)
     lr: float = knob(3e-4, "Peak learning rate of AdamW.", low=0)

@@ -126,7 +126,7 @@ class Evaluator:
             task.index,
             self._metrics(scores, scores.oracle_patches, scores.oracle),
             self._metrics(scores, scores.routed_patches, scores.routed),
-            scores.routing_accuracy,
+            scores.routing_accuracy if self.model.router.chooses else None,
         )
 
     def _metrics(self, scores: ClassScores, patches: Tensor, image_scores: np.ndarray) -> dict[str, float | None]:

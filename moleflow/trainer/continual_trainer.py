@@ -55,10 +55,9 @@ class ContinualTrainer:
         self.model.calibrate(task, (batch.features for batch in held_out.batches()), self.config.false_alarm_rate)
 
     def steps_for(self, images: int) -> int:
-        """Optimizer steps of a task with that many training images."""
-        if self.config.num_steps is not None:
-            return self.config.num_steps
-        return math.ceil(self.config.num_epochs * images / min(self.config.batch_size, images))
+        """Optimizer steps of a task with that many training images: its epochs, cut at ``num_steps``."""
+        steps = math.ceil(self.config.num_epochs * images / min(self.config.batch_size, images))
+        return min(steps, self.config.num_steps or steps)
 
     def _fit(self, task: Task, normal: TaskFeatures) -> None:
         parameters = list(trained_in(self.model, task))

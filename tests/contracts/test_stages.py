@@ -191,6 +191,16 @@ def test_stages_start_as_the_identity(name):
     assert logdet.abs().max() == 0
 
 
+def test_the_mixer_starts_as_the_identity_and_then_mixes():
+    mixer = build_context(SpatialMixer(), SHAPE)
+    x = features().float()
+    assert torch.equal(mixer(x, "a"), x)
+    nudged = features(batch=1)
+    nudged[0, 0, 1] += 1
+    part = moved(MAPPINGS["spatial mixer"])
+    assert (part(features(batch=1), "a") - part(nudged, "a"))[0, 0, 0].abs().max() > 1e-6
+
+
 @pytest.mark.parametrize("name", [*STAGES, *MAPPINGS])
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_gradients_reach_every_parameter_of_the_right_owner_and_no_other(name, task):

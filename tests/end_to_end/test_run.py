@@ -161,6 +161,7 @@ def test_the_oracle_router_reports_no_routing_accuracy_of_its_own(run, tmp_path)
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert code == 0
     assert results["final"]["routed"] == results["final"]["oracle"]
+    assert results["final"]["routing_accuracy"] is None
 
 
 @pytest.mark.parametrize("ablation", ["wo_lora", "wo_dia", "wo_adapter", "wo_tail", "wo_spatial_ctx", "all_shared"])

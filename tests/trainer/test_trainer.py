@@ -62,6 +62,7 @@ def test_warmup_never_eats_a_short_training():
     ("changes", "images", "expected"),
     [
         ({"num_steps": 7}, 100, 7),
+        ({"num_steps": 7, "num_epochs": 2, "batch_size": 4}, 6, 3),
         ({"num_steps": None, "num_epochs": 3, "batch_size": 16}, 40, 8),
         ({"num_steps": None, "num_epochs": 3, "batch_size": 16}, 5, 3),
     ],

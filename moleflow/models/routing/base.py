@@ -19,9 +19,14 @@ class Router(nn.Module):
     What is derived from the tasks' statistics is computed once, when first asked for, over tasks in sorted-name order:
     it does not depend on the order in which tasks came.
 
+    Attributes:
+        chooses: whether it chooses by itself, so that its accuracy means something.
+
     Args:
         dim: channels D.
     """
+
+    chooses = True
 
     def __init__(self, dim: int):
         super().__init__()
