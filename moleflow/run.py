@@ -105,6 +105,7 @@ class Runner:
         """
         if self.complete:
             return self.results()
+        self.report.unlink(missing_ok=True)  # a paused run's: it would pass for the whole run's
         write_json(self.folder.path / "env.json", describe_environment(self.device))
         with RunLog(self.folder.path, self.config.output.tensorboard) as log:
             trainer = ContinualTrainer(
@@ -124,7 +125,12 @@ class Runner:
     def complete(self) -> bool:
         """Whether every task is trained and evaluated, and the report is written."""
         evaluated = all(self._evaluation_file(task).exists() for task in self.stream)
-        return evaluated and (self.folder.path / "report.html").exists()
+        return evaluated and self.report.exists()
+
+    @property
+    def report(self) -> Path:
+        """The page that is written last."""
+        return self.folder.path / "report.html"
 
     def results(self) -> dict[str, Any]:
         """The content of results.json, from the evaluations that are there."""

@@ -57,7 +57,7 @@ PRESETS: dict[str, Preset] = {
     "realstream": Preset(
         "Five real products on two CPU cores.",
         {**SMALL, "dataset": "folder", "backbone_name": "tf_efficientnet_lite0", "feature_grid": 32, "batch_size": 8,
-         "num_steps": 300, "lr": 2e-3, "dia_n_blocks": 2},
+         "num_epochs": 15, "num_steps": 300, "lr": 2e-3, "dia_n_blocks": 2},
     ),
 }  # fmt: skip
 

@@ -53,9 +53,12 @@ class RunLog:
         self.metrics.close()
         if self.board:
             self.board.close()
-        for handler in self.handlers:
-            logger.removeHandler(handler)
-            handler.close()
+        terminal, file = self.handlers
+        logger.removeHandler(terminal)
+        if error is not None:  # the terminal hears of it from the command line
+            logger.error("%s: %s", type(error).__name__, error)
+        logger.removeHandler(file)
+        file.close()
 
     def scalars(self, task: str, step: int, values: dict[str, float]) -> None:
         """Numbers of one training step."""

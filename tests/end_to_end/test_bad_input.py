@@ -164,3 +164,4 @@ def test_a_loss_that_explodes_keeps_finished_tasks(run, tmp_path):
     assert code == 1
     assert "stopped being finite at step" in one_sentence(printed)
     assert not (tmp_path / "run" / "experts").exists()
+    assert "stopped being finite" in (tmp_path / "run" / "run.log").read_text()
