@@ -23,7 +23,7 @@ command=${1:-help}
 case "$command" in
     setup) setup ;;
     demo)
-        # three generated products, DEMO_NUMBERS
+        # three generated products: image AUROC 100, pixel AP 52, routing 100, FM 0; about 45 s on two cores
         setup
         exec "$VENV/bin/python" run_moleflow.py --preset demo "$@" ;;
     test)
@@ -33,7 +33,7 @@ case "$command" in
         "$VENV/bin/mypy"
         exec "$VENV/bin/python" -m pytest "$@" ;;
     realstream)
-        # five real products, REALSTREAM_NUMBERS
+        # five real products (documents/reproduce.md), lite0: image AUROC 90.3, pixel AP 25.4, routing 100, FM 0; about 6 minutes on two cores
         need_data "$@"; setup
         data=$1; shift
         exec "$VENV/bin/python" run_moleflow.py --preset realstream --data_path "$data" "$@" ;;

@@ -53,11 +53,15 @@ PRESETS: dict[str, Preset] = {
             "task_classes": ["fabric", "washer", "biscuit"],
             "num_steps": 60, "lr": 2e-3, "dia_n_blocks": 2, "experiment_name": "demo", "resume": True,
         },
+        "image AUROC 100.0, pixel AP 51.6, routing 100 %",
+        "yes: this project, two CPU cores, 42 s",
     ),
     "realstream": Preset(
         "Five real products on two CPU cores.",
         {**SMALL, "dataset": "folder", "backbone_name": "tf_efficientnet_lite0", "feature_grid": 32, "batch_size": 8,
          "num_epochs": 15, "num_steps": 300, "lr": 2e-3, "dia_n_blocks": 2},
+        "lite0: image AUROC 90.3, pixel AP 25.4; resnet50_v1: 90.6 / 22.1; routing 100 %",
+        "yes: this project, two CPU cores, seed 0",
     ),
 }  # fmt: skip
 
