@@ -213,9 +213,15 @@ def test_a_hub_out_of_reach_fails_at_once(monkeypatch, tmp_path):
     assert before == constants.HF_HUB_OFFLINE
 
 
+def late(*_args: object, **_kwargs: object) -> None:
+    """A server that takes its time and then gives up."""
+    time.sleep(2)
+    raise OSError("timed out")
+
+
 def test_a_hub_that_hangs_is_given_up(monkeypatch):
     monkeypatch.setattr(hub, "PATIENCE_S", 0.05)
-    monkeypatch.setattr(hub.urllib.request, "urlopen", lambda *a, **k: time.sleep(2))
+    monkeypatch.setattr(hub.urllib.request, "urlopen", late)
     start = time.monotonic()
     assert not hub._answers("http://127.0.0.1:9")
     assert time.monotonic() - start < 1
