@@ -32,6 +32,7 @@ class StreamData:
         self.seed = seed
         self.device = device
         self.skipped: dict[str, BadImage] = {}
+        self._tests: dict[str, TaskFeatures] = {}
 
     def check(self, stream: Sequence[Task]) -> None:
         """Look at the layout, the headers and the masks of every class, before anything is trained.
@@ -59,9 +60,11 @@ class StreamData:
         return self._features(normal, task), self._features(held_out, task)
 
     def test(self, class_name: str, task: Task) -> TaskFeatures:
-        """Features of a class's test images."""
-        samples = self._prepared(self._readable(self.dataset.test(class_name)), f"test features {class_name}")
-        return self._features(samples, task)
+        """Features of a class's test images, which are looked for and checked once."""
+        if class_name not in self._tests:
+            samples = self._prepared(self._readable(self.dataset.test(class_name)), f"test features {class_name}")
+            self._tests[class_name] = self._features(samples, task)
+        return self._tests[class_name]
 
     def _features(self, samples: list[Sample], task: Task) -> TaskFeatures:
         return TaskFeatures(self.store, samples, task.classes, self.device)
