@@ -11,6 +11,8 @@ def main() -> int:
     """Run the command line; the exit code is 0 (done), 1 (failed), 2 (misuse) or 130 (interrupted)."""
     try:
         resolved, only_print = parse()
+        for warning in resolved.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
         if only_print:
             print_config(resolved)
             return 0

@@ -3,12 +3,12 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from moleflow.config.knobs import Knob, variants_of
-from moleflow.config.presets import ABLATIONS, ALIASES, PRESETS
+from moleflow.config.presets import ABLATIONS, ALIASES, PRESETS, SHORTHANDS
 from moleflow.config.resolve import (
     Layer,
     Resolved,
@@ -47,12 +47,25 @@ def build_parser() -> Parser:
     many.add_argument("--preset", choices=PRESETS, help="a named setting: " + ", ".join(PRESETS))
     many.add_argument("--ablation", metavar="NAME", help="a row of the ablation table: " + ", ".join(ABLATIONS))
     many.add_argument("--config", metavar="FILE.yaml", help="a file of flags: values")
+    for flag, table in SHORTHANDS.items():
+        _add_shorthand(many, flag, table)
     many.add_argument("--print_config", action="store_true", help="print the resolved configuration and exit")
     for title, names in run_groups().items():
         _add_knobs(parser.add_argument_group(title, (names.__doc__ or "").strip()), names)
     for name in slots():
         _add_slot(parser, name)
     return parser
+
+
+def _add_shorthand(group: argparse._ArgumentGroup, flag: str, table: dict[Any, dict[str, Any]]) -> None:
+    spelled = {
+        value: " ".join(f"--{name} {setting}" for name, setting in flags.items()) for value, flags in table.items()
+    }
+    if True in table:
+        group.add_argument(f"--{flag}", action="store_true", help=f"stands for {spelled[True]}")
+    else:
+        meaning = "; ".join(f"{value}: {words}" for value, words in spelled.items())
+        group.add_argument(f"--{flag}", choices=table, help=f"stands for {meaning}")
 
 
 def _add_slot(parser: Parser, name: str) -> None:
@@ -101,10 +114,19 @@ def _add_knob(group: argparse._ArgumentGroup, one: Knob) -> None:
         group.add_argument(f"--{negation(one.flag)}", dest=one.flag, action="store_false", help=argparse.SUPPRESS)
         return
     metavar = None if one.choices else one.scalar.__name__.upper()
+    kind = _or_auto(one.scalar) if one.optional and one.scalar is not str else one.scalar
     group.add_argument(
-        *names, dest=one.flag, type=one.scalar, nargs="+" if one.is_tuple else None, choices=one.choices,
+        *names, dest=one.flag, type=kind, nargs="+" if one.is_tuple else None, choices=one.choices,
         metavar=metavar, help=sentence,
     )  # fmt: skip
+
+
+def _or_auto(kind: type) -> Callable[[str], Any]:
+    def read(word: str) -> Any:
+        return word if word == "auto" else kind(word)
+
+    read.__name__ = kind.__name__
+    return read
 
 
 def parse(argv: Sequence[str] | None = None) -> tuple[Resolved, bool]:

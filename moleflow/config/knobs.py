@@ -12,11 +12,15 @@ def knob(
     choices: tuple[str, ...] | None = None,
     low: float | None = None,
     high: float | None = None,
+    selects: bool = False,
 ) -> Any:
-    """A field with its default, the sentence that becomes its help, its flag (default: its name) and its bounds."""
+    """A field with its default, the sentence that becomes its help, its flag (default: its name) and its bounds.
+
+    Giving the flag of a field that ``selects`` chooses the field's variant.
+    """
     return field(
         default=default,
-        metadata={"help": sentence, "flag": flag, "choices": choices, "low": low, "high": high},
+        metadata={"help": sentence, "flag": flag, "choices": choices, "low": low, "high": high, "selects": selects},
     )
 
 
@@ -50,6 +54,7 @@ class Knob:
     choices: tuple[str, ...] | None
     low: float | None
     high: float | None
+    selects: bool
 
     @property
     def optional(self) -> bool:
@@ -76,7 +81,7 @@ def knobs_of(owner: type) -> Iterator[Knob]:
             meta = one.metadata
             yield Knob(
                 owner, one.name, meta["flag"] or one.name, hints[one.name], one.default,
-                meta["help"], meta["choices"], meta["low"], meta["high"],
+                meta["help"], meta["choices"], meta["low"], meta["high"], meta["selects"],
             )  # fmt: skip
 
 

@@ -5,9 +5,10 @@ from dataclasses import Field, asdict, dataclass, fields
 from functools import cache
 from typing import Any
 
-from moleflow.config.ablation import AblationConfig, ConditionalPosition
+from moleflow.config.ablation import AblationConfig
 from moleflow.config.knobs import Knob, knobs_of, spelling, variants_of
-from moleflow.config.presets import ALIASES
+from moleflow.config.presets import ALIASES, SHORTHANDS
+from moleflow.config.rules import apply_rules
 from moleflow.config.run import RunConfig
 from moleflow.utils.errors import UsageError
 from moleflow.utils.text import did_you_mean
@@ -18,12 +19,13 @@ Layer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Resolved:
-    """A configuration and where each of its values came from."""
+    """A configuration, where each of its values came from, and what had to be changed in it."""
 
     ablation: AblationConfig
     run: RunConfig
     flags: dict[str, Any]
     sources: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``--print_config`` prints and ``config.json`` holds."""
@@ -95,7 +97,7 @@ def checked(one: Knob, value: Any) -> Any:
     Raises:
         UsageError: it is of another type, out of bounds or not among the choices.
     """
-    if value is None and one.optional:
+    if one.optional and value in (None, "auto"):
         return None
     if one.is_tuple:
         values = value if isinstance(value, list | tuple) else [value]
@@ -135,8 +137,18 @@ def layer_from_flags(flags: Mapping[str, Any], origin: str) -> Layer:
     for written, value in flags.items():
         flag = str(written).lstrip("-").replace("-", "_")
         flag = ALIASES.get(flag, flag)
-        layer.update(_entry(flag, value, origin))
+        if flag in SHORTHANDS:
+            layer.update(layer_from_flags(_longhand(flag, value), origin))
+        else:
+            layer.update(_entry(flag, value, origin))
     return layer
+
+
+def _longhand(flag: str, value: Any) -> Mapping[str, Any]:
+    table = SHORTHANDS[flag]
+    if value not in table:
+        raise UsageError(f"--{flag} expects one of {', '.join(map(str, table))}, found {value!r}.")
+    return table[value]
 
 
 def _entry(flag: str, value: Any, origin: str) -> Layer:
@@ -146,13 +158,16 @@ def _entry(flag: str, value: Any, origin: str) -> Layer:
             raise UsageError(f"--{flag} expects one of {', '.join(table)}, found {value!r}.")
         return {name: table[value]}
     if flag in switches() and isinstance(value, bool):
-        name, variant = switches()[flag if value else negation(flag)]
+        wanted = flag if value else negation(flag)
+        if wanted not in switches():
+            raise UsageError(f"{origin} sets {flag!r} to {value}, which chooses nothing: name what to use instead.")
+        name, variant = switches()[wanted]
         return {name: variant}
     if flag in owners():
         return {flag: checked(owners()[flag][0][1], value)}
     if flag.startswith("no_") and negation(flag) in owners() and isinstance(value, bool):
         return {negation(flag): not value}
-    known = [*modes(), *switches(), *owners()]
+    known = [*modes(), *switches(), *owners(), *SHORTHANDS]
     raise UsageError(f"{origin} sets an unknown flag {flag!r}{did_you_mean(flag, known)}")
 
 
@@ -165,6 +180,7 @@ def resolve(layers: Mapping[str, Layer]) -> Resolved:
     merged: Layer = {}
     sources: dict[str, str] = {}
     for origin, layer in layers.items():
+        layer = {**_selected(layer), **layer}
         merged.update(layer)
         sources.update(dict.fromkeys(layer, origin))
     if merged.get("resume") and merged.get("overwrite") and sources["resume"] != sources["overwrite"]:
@@ -173,8 +189,15 @@ def resolve(layers: Mapping[str, Layer]) -> Resolved:
     _refuse_inapplicable(merged, sources, list(layers), chosen)
     ablation = AblationConfig(**{name: _build(variant, merged) for name, variant in chosen.items()})
     run = RunConfig(**{name: _build(group, merged) for name, group in run_groups().items()})
-    _refuse_contradictions(ablation, run)
-    return Resolved(ablation, run, *_flat(ablation, run, sources))
+    _refuse_even_kernels(ablation)
+    ablation, run, warnings = apply_rules(ablation, run)
+    return Resolved(ablation, run, *_flat(ablation, run, sources), warnings)
+
+
+def _selected(layer: Layer) -> Layer:
+    """The variants that a layer's knobs choose by being given."""
+    homes = [home for flag in layer if flag in owners() for home in owners()[flag]]
+    return {name: one.owner for name, one in homes if name is not None and one.selects}
 
 
 def _build(owner: type, values: Layer) -> Any:
@@ -197,15 +220,11 @@ def _refuse_inapplicable(merged: Layer, sources: dict[str, str], order: list[str
             )
 
 
-def _refuse_contradictions(ablation: AblationConfig, run: RunConfig) -> None:
-    for part in (ablation.context, ablation.subnet):
+def _refuse_even_kernels(ablation: AblationConfig) -> None:
+    for part in (getattr(ablation, name) for name in slots()):
         kernel = next((one for one in knobs_of(type(part)) if one.name == "kernel"), None)
-        if kernel and getattr(part, "kernel") % 2 == 0:  # noqa: B009 - only some variants have a kernel
-            raise UsageError(f"--{kernel.flag} expects an odd number, found {part.kernel}.")  # type: ignore[union-attr]
-    if isinstance(ablation.position, ConditionalPosition) and ablation.position.channels % 4:
-        raise UsageError(f"--position_channels expects a multiple of 4, found {ablation.position.channels}.")
-    if run.output.resume and run.output.overwrite:
-        raise UsageError("--resume and --overwrite contradict each other; give one of them.")
+        if kernel and part.kernel % 2 == 0:
+            raise UsageError(f"--{kernel.flag} expects an odd number, found {part.kernel}.")
 
 
 def _flat(ablation: AblationConfig, run: RunConfig, sources: dict[str, str]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -41,6 +41,9 @@ class FeatureConfig:
     feature_grid: int | None = knob(None, "Side of the feature grid (default: img_size / 16).", low=1)
     feature_cache: str | None = knob(None, "Folder of cached features (default: feature_cache in the log folder).")
     cache_features: bool = knob(True, "Keep the features of every image on disk.", "use_feature_cache")
+    base_from: str | None = knob(
+        None, "Where a pre-trained base comes from: a run's folder, a base.safetensors, or a folder of images."
+    )
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class OutputConfig:
     stop_after: int | None = knob(None, "Pause after this many finished tasks; --resume goes on.", low=1)
     tensorboard: bool = knob(True, "Write TensorBoard scalars.")
     figures: bool = knob(True, "Draw figures and the report.")
+    run_diagnostics: bool = knob(False, "Write diagnostics.json: latents, log-dets, gates, routing margins.")
 
 
 @dataclass(frozen=True)

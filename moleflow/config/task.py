@@ -22,6 +22,11 @@ class Task:
         return "+".join(sorted(self.classes))
 
     @property
+    def is_before_stream(self) -> bool:
+        """Whether this is the pre-training of a base, which no product belongs to."""
+        return self.index < 0
+
+    @property
     def is_first(self) -> bool:
         """Whether this task opens the stream."""
         return self.index == 0

@@ -1,0 +1,18 @@
+"""V: second views of a task's patches, in closed form, fused with the flow's score."""
+
+from dataclasses import dataclass
+
+from moleflow.config.knobs import knob
+
+
+@dataclass(frozen=True)
+class PlaceGaussian:
+    """V1: a low-rank Gaussian for each place of the grid."""
+
+    grid: int = knob(16, "Places along a side.", "place_gaussian_grid", low=1)
+    rank: int = knob(16, "Rank of what a place's covariance adds to the shared one.", "place_gaussian_rank", low=1)
+
+
+@dataclass(frozen=True)
+class NoPlaceGaussian:
+    """No Gaussians beside the flow."""
