@@ -1,11 +1,8 @@
 """L3: the log-det penalty."""
 
-from collections.abc import Iterable
-
 from torch import Tensor
 
-from moleflow.losses.terms import LossTerm
-from moleflow.models.stages import Latent
+from moleflow.losses.terms import LossTerm, Step
 
 
 class LogDetPenalty(LossTerm):
@@ -20,6 +17,6 @@ class LogDetPenalty(LossTerm):
     def __init__(self, weight: float):
         self.weight = weight
 
-    def __call__(self, latent: Latent, penalties: Iterable[Tensor]) -> Tensor:
+    def __call__(self, step: Step) -> Tensor:
         """A scalar."""
-        return self.weight * latent.flow_logdet.square().mean()
+        return self.weight * step.latent.flow_logdet.square().mean()

@@ -1,11 +1,8 @@
 """L1: the mean negative log-likelihood of patches."""
 
-from collections.abc import Iterable
-
 from torch import Tensor
 
-from moleflow.losses.terms import LossTerm
-from moleflow.models.stages import Latent
+from moleflow.losses.terms import LossTerm, Step
 
 
 class MeanNll(LossTerm):
@@ -13,6 +10,6 @@ class MeanNll(LossTerm):
 
     name = "nll"
 
-    def __call__(self, latent: Latent, penalties: Iterable[Tensor]) -> Tensor:
+    def __call__(self, step: Step) -> Tensor:
         """A scalar."""
-        return latent.nll.mean()
+        return step.latent.nll.mean()

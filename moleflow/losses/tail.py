@@ -1,11 +1,8 @@
 """L2: the tail-aware likelihood, which listens to each image's least likely patches."""
 
-from collections.abc import Iterable
-
 from torch import Tensor
 
-from moleflow.losses.terms import LossTerm
-from moleflow.models.stages import Latent
+from moleflow.losses.terms import LossTerm, Step
 
 
 class TailAwareNll(LossTerm):
@@ -22,9 +19,9 @@ class TailAwareNll(LossTerm):
         self.weight = weight
         self.top_ratio = top_ratio
 
-    def __call__(self, latent: Latent, penalties: Iterable[Tensor]) -> Tensor:
+    def __call__(self, step: Step) -> Tensor:
         """A scalar, in nats."""
-        nll = latent.nll.flatten(1)
+        nll = step.latent.nll.flatten(1)
         k = max(1, int(self.top_ratio * nll.shape[1]))
         tail = nll.topk(k, dim=1).values.mean()
         return (1 - self.weight) * nll.mean() + self.weight * tail

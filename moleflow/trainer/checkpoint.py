@@ -1,12 +1,18 @@
-"""A run on disk. A task exists once its line is in ``stream.json``; files are complete before they are listed."""
+"""A run on disk. A task exists once its line is in ``stream.json``; files are complete before they are listed.
+
+What a later task changes (a base that goes on learning, what its protector keeps) is written beside the old file,
+listed, then renamed over it: whenever the run is killed, the file that the manifest names is there under either name.
+"""
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import torch
+from torch import Tensor
 
 from moleflow.config.task import Task
 from moleflow.models.mole_nf import MoLEFlow
@@ -15,6 +21,7 @@ from moleflow.utils.errors import MoleflowError, UsageError
 from moleflow.utils.io import read_json, read_tensors, sha256_of, write_json, write_tensors
 
 SCHEMA = 1
+BASE, PROTECTOR = "base.safetensors", "protector.safetensors"
 
 
 class RunFolder:
@@ -47,13 +54,22 @@ class RunFolder:
         """Names of the finished tasks, in stream order."""
         return [entry["name"] for entry in self.manifest["tasks"]]
 
-    def save_task(self, model: MoLEFlow, task: Task, dtype: torch.dtype, seed: int) -> None:
-        """Write the task's expert (and the base, where it is new or still learns), then list it."""
+    def save_base(self, model: MoLEFlow) -> None:
+        """Write a base that was trained before the stream, and list it."""
+        manifest = self.manifest
+        manifest["base"] = self._replacement(BASE, base_state(model))
+        self._commit(manifest)
+
+    def save_task(
+        self, model: MoLEFlow, task: Task, dtype: torch.dtype, seed: int, protector: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Write the task's expert, the base (where it is new or still learns) and what a protector keeps; list them."""
         manifest = self.manifest
         base = base_state(model)
         if manifest["base"] is None or self._base_moved(base):
-            write_tensors(self.path / "base.safetensors", base)
-            manifest["base"] = self._entry("base.safetensors")
+            manifest["base"] = self._replacement(BASE, base)
+        if protector:
+            manifest["protector"] = self._replacement(PROTECTOR, protector)
         file = f"experts/{quote(task.name, safe='+')}.safetensors"
         (self.path / "experts").mkdir(exist_ok=True)
         state = expert_state(model, task.name)
@@ -61,7 +77,7 @@ class RunFolder:
         write_tensors(self.path / file, stored)
         entry = {"name": task.name, "classes": list(task.classes), "seed": seed, **self._entry(file)}
         manifest["tasks"].append(entry)
-        write_json(self.path / "stream.json", manifest)
+        self._commit(manifest)
 
     def load_base(self, model: MoLEFlow) -> None:
         """Fill the shared part of the model.
@@ -69,12 +85,17 @@ class RunFolder:
         Raises:
             MoleflowError: the file is missing, differs from its hash or does not fit.
         """
-        state = read_tensors(self._verified(self.manifest["base"]))
-        missing = set(base_state(model)) ^ set(state)
-        if missing:
-            raise MoleflowError(f"The base in {self.path} does not fit this model: {sorted(missing)[0]} differs.")
-        model.load_state_dict(state, strict=False)
-        tell_experts_changed(model)
+        fill_base(model, read_tensors(self._verified(self.manifest["base"])), str(self.path))
+
+    def load_protector(self) -> dict[str, Tensor]:
+        """What a protector kept; empty where it keeps nothing.
+
+        Raises:
+            MoleflowError: the file is missing or differs from its hash.
+        """
+        entry = self.manifest.get("protector")
+        state = read_tensors(self._verified(entry)) if entry else {}
+        return {name: tensor.clone() for name, tensor in state.items()}  # in memory of its own: sums see its alignment
 
     def load_task(self, model: MoLEFlow, task: Task) -> None:
         """Fill the task's expert, which the model has begun.
@@ -86,9 +107,21 @@ class RunFolder:
         state = read_tensors(self._verified(entry))
         load_expert(model, task.name, state)
 
-    def _base_moved(self, base: dict[str, torch.Tensor]) -> bool:
-        old = read_tensors(self.path / "base.safetensors")
+    def _base_moved(self, base: dict[str, Tensor]) -> bool:
+        old = read_tensors(self.path / BASE)
         return any(not torch.equal(old[name], value.cpu()) for name, value in base.items())
+
+    def _replacement(self, file: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Write what will be ``file`` once the manifest says so, and give its entry."""
+        waiting = _beside(self.path / file)
+        write_tensors(waiting, tensors)
+        return {"file": file, "sha256": sha256_of(waiting), "bytes": waiting.stat().st_size}
+
+    def _commit(self, manifest: dict[str, Any]) -> None:
+        write_json(self.path / "stream.json", manifest)
+        for file in (BASE, PROTECTOR):
+            if _beside(self.path / file).exists():
+                _beside(self.path / file).replace(self.path / file)
 
     def _entry(self, file: str) -> dict[str, Any]:
         path = self.path / file
@@ -96,12 +129,40 @@ class RunFolder:
 
     def _verified(self, entry: dict[str, Any]) -> Path:
         file = self.path / entry["file"]
+        waiting = _beside(file)
+        if waiting.exists() and sha256_of(waiting) == entry["sha256"]:
+            waiting.replace(file)
         way_out = "restore it, or train again with --overwrite."
         if not file.exists():
             raise MoleflowError(f"{file} is listed in stream.json and missing; {way_out}")
         if sha256_of(file) != entry["sha256"]:
             raise MoleflowError(f"{file} differs from its hash in stream.json; {way_out}")
         return file
+
+
+def _beside(file: Path) -> Path:
+    return file.with_name(file.name + ".next")
+
+
+def fill_base(model: MoLEFlow, state: dict[str, Tensor], source: str) -> None:
+    """Fill the shared part of the model.
+
+    Args:
+        model: the model.
+        state: what ``base_state`` gave.
+        source: where it was read, for the message.
+
+    Raises:
+        MoleflowError: it is of another model.
+    """
+    own = base_state(model)
+    unfit = sorted(
+        name for name in {*own, *state} if name not in own or name not in state or own[name].shape != state[name].shape
+    )
+    if unfit:
+        raise MoleflowError(f"The base in {source} does not fit this model: {unfit[0]} differs.")
+    model.load_state_dict(state, strict=False)
+    tell_experts_changed(model)
 
 
 def open_run(path: Path, config: dict[str, Any], resume: bool, overwrite: bool) -> RunFolder:
@@ -154,7 +215,7 @@ def check_writable(folder: Path) -> None:
 
 FREE_TO_CHANGE = {
     "resume", "overwrite", "stop_after", "log_dir", "experiment_name", "tensorboard", "figures", "device",
-    "num_workers", "feature_cache", "use_feature_cache", "data_path", "backbone_weights",
+    "run_diagnostics", "num_workers", "feature_cache", "use_feature_cache", "data_path", "backbone_weights",
 }  # fmt: skip
 """Flags that a resumed run may change: they say where and how, not what."""
 

@@ -8,10 +8,19 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from moleflow.models.task import Learner
 
-def adamw(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> AdamW:
-    """AdamW (Loshchilov and Hutter 2019), new for every task: no momentum of an older one."""
-    return AdamW(list(parameters), lr=lr, weight_decay=weight_decay, foreach=True)
+
+def adamw(learners: Iterable[Learner], lr: float, weight_decay: float) -> AdamW:
+    """AdamW (Loshchilov and Hutter 2019), new for every task: no momentum of an older one.
+
+    Learners with another ``lr_factor`` have a group of their own.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for learner in learners:
+        groups.setdefault(learner.lr_factor, []).append(learner.parameter)
+    settings = [{"params": group, "lr": lr * factor} for factor, group in groups.items()]
+    return AdamW(settings, lr=lr, weight_decay=weight_decay, foreach=True)
 
 
 def warmup_cosine(optimizer: Optimizer, warmup: int, steps: int) -> LambdaLR:

@@ -1,13 +1,16 @@
 """The run on disk: what is written can be read back bit for bit, and what is broken is named."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
-from fakes import TINY, tiny_model, trained
+from fakes import TINY, tiny_model, train_task, trained
 
 from moleflow.config.task import Task
+from moleflow.config.variants import Flow
 from moleflow.models.task import base_state, expert_state
+from moleflow.trainer import checkpoint
 from moleflow.trainer.checkpoint import RunFolder, open_run
 from moleflow.utils.errors import MoleflowError, UsageError
 
@@ -115,3 +118,55 @@ def test_a_folder_that_cannot_be_written_is_misuse(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):
         open_run(tmp_path / "file" / "run", CONFIG, resume=False, overwrite=False)
+
+
+MOVING = replace(TINY, flow=Flow(layers=2, base_policy="always"))
+
+
+def test_a_base_that_moves_and_what_its_protector_keeps_are_replaced(tmp_path):
+    folder = open_run(tmp_path / "run", CONFIG, False, False)
+    model = trained(["a"], MOVING)
+    folder.save_task(model, Task(("a",), 0), torch.float16, 0, {"kept": torch.ones(2)})
+    first = folder.manifest
+    train_task(model, Task(("b",), 1), MOVING)
+    folder.save_task(model, Task(("b",), 1), torch.float16, 0, {"kept": torch.full((2,), 2.0)})
+    assert folder.manifest["base"]["sha256"] != first["base"]["sha256"]
+    assert folder.manifest["protector"]["sha256"] != first["protector"]["sha256"]
+    assert folder.load_protector()["kept"].tolist() == [2.0, 2.0]
+    assert sorted(file.name for file in folder.path.glob("*.safetensors*")) == [
+        "base.safetensors",
+        "protector.safetensors",
+    ]
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["killed before the manifest", "killed after it"])
+def test_a_kill_while_a_moving_base_is_replaced_loses_nothing(tmp_path, monkeypatch, listed):
+    folder = open_run(tmp_path / "run", CONFIG, False, False)
+    model = trained(["a"], MOVING)
+    folder.save_task(model, Task(("a",), 0), torch.float16, 0, {"kept": torch.ones(2)})
+    before = {name: tensor.clone() for name, tensor in base_state(model).items()}
+    train_task(model, Task(("b",), 1), MOVING)
+
+    def killed(self, manifest):
+        if listed:
+            checkpoint.write_json(self.path / "stream.json", manifest)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "_commit", killed)
+    with pytest.raises(KeyboardInterrupt):
+        folder.save_task(model, Task(("b",), 1), torch.float16, 0, {"kept": torch.full((2,), 2.0)})
+    again = tiny_model(MOVING, seed=7)
+    folder.load_base(again)
+    expected = base_state(model) if listed else before
+    assert all(torch.equal(expected[name], tensor) for name, tensor in base_state(again).items())
+    assert folder.load_protector()["kept"].tolist() == [1.0 + listed] * 2
+
+
+def test_a_base_from_before_the_stream_is_listed_before_any_task(tmp_path):
+    folder = open_run(tmp_path / "run", CONFIG, False, False)
+    folder.save_base(tiny_model())
+    assert folder.finished == []
+    again = tiny_model(seed=7)
+    folder.load_base(again)
+    assert all(torch.equal(tensor, base_state(tiny_model())[name]) for name, tensor in base_state(again).items())
+    assert folder.load_protector() == {}

@@ -7,10 +7,10 @@ import pytest
 import torch
 from fakes import TINY, TRAINING, FakeFeatures, tiny_model, train_task, trained
 
-from moleflow.config.ablation import NoAdapter, NoDia, NoLora
 from moleflow.config.task import Task
+from moleflow.config.variants import NoAdapter, NoDia, NoLora
 from moleflow.losses.build import build_loss
-from moleflow.models.task import base_state, trained_in
+from moleflow.models.task import Learner, base_state, trained_in
 from moleflow.trainer.continual_trainer import ContinualTrainer
 from moleflow.trainer.optimizers import adamw, image_order, warmup_cosine
 from moleflow.utils.errors import MoleflowError
@@ -32,8 +32,18 @@ def test_a_batch_larger_than_the_class_is_the_class():
     assert [sorted(batch) for batch in image_order(3, 16, 2, seed=0)] == [[0, 1, 2], [0, 1, 2]]
 
 
+def learner(lr_factor: float = 1.0) -> Learner:
+    return Learner("weight", torch.nn.Parameter(torch.zeros(1)), False, lr_factor)
+
+
+def test_learners_of_another_pace_have_a_group_of_their_own():
+    slow, fast = learner(), learner(lr_factor=100)
+    optimizer = adamw([slow, fast, learner()], lr=0.01, weight_decay=0)
+    assert [(len(group["params"]), group["lr"]) for group in optimizer.param_groups] == [(2, 0.01), (1, 1.0)]
+
+
 def test_learning_rate_warms_up_and_follows_a_cosine_to_zero():
-    optimizer = adamw([torch.nn.Parameter(torch.zeros(1))], lr=1.0, weight_decay=0)
+    optimizer = adamw([learner()], lr=1.0, weight_decay=0)
     schedule = warmup_cosine(optimizer, warmup=10, steps=110)
     rates = []
     for _ in range(110):
@@ -48,7 +58,7 @@ def test_learning_rate_warms_up_and_follows_a_cosine_to_zero():
 
 
 def test_warmup_never_eats_a_short_training():
-    optimizer = adamw([torch.nn.Parameter(torch.zeros(1))], lr=1.0, weight_decay=0)
+    optimizer = adamw([learner()], lr=1.0, weight_decay=0)
     schedule = warmup_cosine(optimizer, warmup=100, steps=10)
     rates = []
     for _ in range(10):
@@ -140,4 +150,4 @@ def test_bfloat16_training_stays_close_and_keeps_logdets_in_float32():
     trainer = ContinualTrainer(model, build_loss(TINY), TRAINING, lambda *_: None, amp=True)
     trainer.train(B, FakeFeatures("b"), FakeFeatures("b"))
     with torch.no_grad():
-        assert torch.isfinite(model.score(features, ["b"] * len(features))).all()
+        assert torch.isfinite(model.score(features, ["b"] * len(features)).patches).all()
