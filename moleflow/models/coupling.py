@@ -85,6 +85,7 @@ class CouplingFlow(InvertibleStage):
         subnet: makes a block's subnet.
         clamp: bound of the log-scale.
         trains_in: whether the shared weights learn in a task (the freeze policy).
+        slow_blocks: how many blocks, counted from the last, move in the slow stage of later tasks (F13).
     """
 
     def __init__(
@@ -94,10 +95,12 @@ class CouplingFlow(InvertibleStage):
         subnet: SubnetFactory,
         clamp: float,
         trains_in: Callable[[Task], bool],
+        slow_blocks: int = 0,
     ):
         super().__init__()
         self.blocks = coupling_sequence(shape, layers, subnet, clamp)
         self.trains_in = trains_in
+        self.slow_blocks = slow_blocks
 
     def forward(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
         """(B, H, W, D) -> z (B, H, W, D) and log|det| (B, H, W)."""
@@ -110,6 +113,11 @@ class CouplingFlow(InvertibleStage):
     def trains_shared(self, task: Task) -> bool:
         """The freeze policy's answer for the shared weights."""
         return self.trains_in(task)
+
+    def moves_slowly(self) -> Sequence[nn.Module]:
+        """F13: the last blocks; of their weights the shared ones move."""
+        blocks = list(self.blocks.module_list)
+        return blocks[max(0, len(blocks) - self.slow_blocks) :]
 
 
 def first_task_only(task: Task) -> bool:

@@ -1,6 +1,6 @@
 """MoLE-Flow: the whole model, from image to scores."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,28 +8,59 @@ from torch import Tensor, nn
 
 from moleflow.config.task import Task
 from moleflow.extractors.base import Extractor
-from moleflow.extractors.batch import Batches
+from moleflow.extractors.batch import Batch, Batches
 from moleflow.models.routing.base import Router
+from moleflow.models.routing.open_set import OpenSet
 from moleflow.models.scoring.aggregation import Aggregation
+from moleflow.models.scoring.calibration import Calibration
 from moleflow.models.scoring.reference import ScoreReference
+from moleflow.models.scoring.scorer import PatchScorer, ScoreMapping
 from moleflow.models.scoring.smoothing import PixelMap
-from moleflow.models.stages import Latent, Mapping, Stage
-from moleflow.models.task import AsksOfItsParameters, PerTask, begin_task, end_task, round_expert, tell_experts_changed
+from moleflow.models.stages import ImageMapping, Latent, Mapping, Stage
+from moleflow.models.task import (
+    AsksOfItsParameters,
+    LearnsFromHeldOut,
+    PerTask,
+    begin_task,
+    end_task,
+    per_task_parts,
+    round_expert,
+    start_task,
+    tell_experts_changed,
+)
 from moleflow.utils.errors import UsageError
 
 
 class Parts(NamedTuple):
     """The parts of the data path, in the order data passes them."""
 
+    warp: ImageMapping
     extractor: Extractor
     position: Mapping
     adapter: Stage
     context: Mapping
     flow: Stage
     dia: Stage
-    router: Router
+    scorer: PatchScorer
+    fusion: ScoreMapping
+    consistency: ScoreMapping
     aggregation: Aggregation
     pixel_map: PixelMap
+    calibration: Calibration
+    router: Router
+    open_set: OpenSet
+
+
+class Scores(NamedTuple):
+    """Scores of a batch of images: higher is more anomalous; comparable within a task.
+
+    Attributes:
+        patches: (B, H, W).
+        images: (B,).
+    """
+
+    patches: Tensor
+    images: Tensor
 
 
 class Prediction(NamedTuple):
@@ -37,15 +68,20 @@ class Prediction(NamedTuple):
 
     Attributes:
         tasks: the task each image was scored under.
-        scores: image scores, (B,): higher is more anomalous; comparable within a task.
+        unknown: whether the image looks like none of the tasks, (B,).
+        scores: image scores on the calibration's scale, (B,).
         maps: pixel maps, (B, h, h).
-        thresholds: each image's task's threshold, (B,), NaN where none was set.
+        thresholds: each image's task's threshold on the same scale, (B,), NaN where none was set.
+        anomalous: whether the score lies beyond the threshold, on the scale's anomalous side, (B,); False where no
+            threshold was set.
     """
 
     tasks: list[str]
+    unknown: Tensor
     scores: Tensor
     maps: Tensor
     thresholds: Tensor
+    anomalous: Tensor
 
 
 class MoLEFlow(nn.Module):
@@ -57,8 +93,9 @@ class MoLEFlow(nn.Module):
 
     def __init__(self, parts: Parts):
         super().__init__()
-        self.extractor, self.position, self.adapter, self.context = parts[:4]
-        self.flow, self.dia, self.router, self.aggregation, self.pixel_map = parts[4:]
+        self.warp, self.extractor, self.position, self.adapter, self.context, self.flow, self.dia = parts[:7]
+        self.scorer, self.fusion, self.consistency, self.aggregation = parts[7:11]
+        self.pixel_map, self.calibration, self.router, self.open_set = parts[11:]
         self.reference = PerTask(ScoreReference)
         self.tasks: dict[str, Task] = {}
         self.requires_grad_(False)
@@ -66,17 +103,31 @@ class MoLEFlow(nn.Module):
 
     def forward(self, images: Tensor, task: str) -> Latent:
         """Images (B, 3, h, h) in 0..1, scored as products of one task, to latent patches and log-determinants."""
-        features = self.extractor(images)  # (B, H, W, D)
+        features = self.features(images)  # (B, H, W, D)
         return self.likelihood(features, task)  # (B, H, W, D), (B, H, W)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images (B, 3, h, h) in 0..1 to patch features."""
+        images = self.warp(images)  # (B, 3, h, h)
+        return self.extractor(images)  # (B, H, W, D)
 
     def likelihood(self, features: Tensor, task: str) -> Latent:
         """The data path after the backbone."""
         x = self.position(features, task)  # (B, H, W, D)
+        return self.likelihood_in_place(x, task)  # (B, H, W, D), (B, H, W)
+
+    def likelihood_in_place(self, x: Tensor, task: str) -> Latent:
+        """The data path after the position."""
         x, adapter_logdet = self.adapter(x, task)  # (B, H, W, D), (B, H, W)
         x = self.context(x, task)  # (B, H, W, D)
+        z, flow_logdet = self.density(x, task)  # (B, H, W, D), (B, H, W)
+        return Latent(x, z, adapter_logdet, flow_logdet)
+
+    def density(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
+        """The bijections: from the flow's input to the latent and its log|det|."""
         z, flow_logdet = self.flow(x, task)  # (B, H, W, D), (B, H, W)
         z, dia_logdet = self.dia(z, task)  # (B, H, W, D), (B, H, W)
-        return Latent(z, adapter_logdet, flow_logdet + dia_logdet)
+        return z, flow_logdet + dia_logdet
 
     @torch.no_grad()
     def predict(self, images: Tensor, tasks: Sequence[str] | None = None) -> Prediction:
@@ -86,19 +137,51 @@ class MoLEFlow(nn.Module):
             images: (B, 3, h, h) in 0..1.
             tasks: the task of each image, where known; else the router names it.
         """
-        features = self.extractor(images)  # (B, H, W, D)
-        tasks = list(tasks) if tasks is not None else self.router(features)  # (B,) names
-        patch_scores = self.score(features, tasks)  # (B, H, W)
-        thresholds = torch.stack([self.threshold(task) for task in tasks])  # (B,)
-        return Prediction(tasks, self.aggregation(patch_scores), self.pixel_map(patch_scores), thresholds)
+        features = self.features(images)  # (B, H, W, D)
+        names = self.route(features) if tasks is None else list(tasks)  # (B,) names
+        patches, raw = self.score(features, names)  # (B, H, W), (B,)
+        thresholds = torch.stack([self.threshold(task) for task in names])  # (B,)
+        scores, limits = self.calibrated(raw, names), self.calibrated(thresholds, names)  # (B,), (B,)
+        unknown, maps = self.unknown(features, names), self.pixel_map(patches)  # (B,), (B, h, h)
+        return Prediction(names, unknown, scores, maps, limits, raw > thresholds)
 
-    def score(self, features: Tensor, tasks: Sequence[str]) -> Tensor:
-        """Patch scores (NLL, nats), (B, H, W, D) -> (B, H, W): images are grouped by task, scored, reordered."""
-        scores = features.new_empty(features.shape[:-1])
+    def route(self, features: Tensor, given: Sequence[str] | None = None) -> list[str]:
+        """The task of each image, (B, H, W, D) -> B names; only the oracle looks at those given."""
+        return self.router(features, given, self.mean_nll)
+
+    def unknown(self, features: Tensor, tasks: Sequence[str]) -> Tensor:
+        """Whether each image, as a product of the task it was routed to, is unknown: (B, H, W, D) -> (B,) bool."""
+        return self.open_set(features, tasks, self.router)
+
+    def score(self, features: Tensor, tasks: Sequence[str]) -> Scores:
+        """Scores of features (B, H, W, D) under the given tasks: images are grouped by task, scored, reordered."""
+        patches = features.new_empty(features.shape[:-1])
+        images = features.new_empty(len(features))
         for task in dict.fromkeys(tasks):
             rows = torch.tensor([index for index, name in enumerate(tasks) if name == task], device=features.device)
-            scores[rows] = self.likelihood(features[rows], self._known(task)).nll
-        return scores
+            patches[rows], images[rows] = self.score_as(features[rows], self._known(task))
+        return Scores(patches, images)
+
+    def score_as(self, features: Tensor, task: str) -> Scores:
+        """Scores of features (B, H, W, D) as products of one task."""
+        patches = self.scorer(self, features, task)  # (B, H, W)
+        patches = self.fusion(patches, features, task)  # (B, H, W)
+        patches = self.consistency(patches, features, task)  # (B, H, W)
+        return Scores(patches, self.aggregation(patches, task))  # (B, H, W), (B,)
+
+    def mean_nll(self, features: Tensor, task: str) -> Tensor:
+        """Mean NLL of each image's patches as a product of the task, (B, H, W, D) -> (B,)."""
+        return self.likelihood(features, self._known(task)).nll.mean(dim=(1, 2))
+
+    def calibrated(self, scores: Tensor, tasks: Sequence[str], scale: Calibration | None = None) -> Tensor:
+        """Image scores (B,) of the given tasks on a scale (default: the model's own calibration), (B,)."""
+        scale = scale or self.calibration
+        calibrated = scores
+        for task in dict.fromkeys(tasks):
+            mine = torch.tensor([name == task for name in tasks], device=scores.device)
+            values = scale(scores, self.reference[self._known(task)])
+            calibrated = torch.where(mine, values, calibrated)
+        return calibrated
 
     def threshold(self, task: str) -> Tensor:
         """The task's threshold for image scores, a scalar; NaN where none was set."""
@@ -111,7 +194,17 @@ class MoLEFlow(nn.Module):
         self.requires_grad_(False)
         self.eval()
         self.tasks[task.name] = task
-        self.router.know(list(self.tasks))
+        self._tell_router()
+
+    @torch.no_grad()
+    def prepare_task(self, task: Task, batches: Batches) -> None:
+        """Learn, without gradients, what the task's training builds on: each part from what will reach it."""
+
+        def placed() -> Iterator[Batch]:
+            return (batch._replace(features=self.position(batch.features, task.name)) for batch in batches())
+
+        start_task(self.position, task, batches)
+        start_task(self.adapter, task, placed)
 
     @torch.no_grad()
     def finish_task(self, task: Task, batches: Batches, dtype: torch.dtype) -> None:
@@ -122,24 +215,35 @@ class MoLEFlow(nn.Module):
         tell_experts_changed(self)
 
     @torch.no_grad()
-    def calibrate(self, task: Task, held_out: Iterable[Tensor], rate: float) -> None:
-        """Keep the scores of held-out normal features, batches of (B, H, W, D), and set the task's threshold."""
-        scores = [self.aggregation(self.likelihood(features, task.name).nll) for features in held_out]
+    def calibrate(self, task: Task, held_out: Batches, rate: float) -> None:
+        """Learn what held-out normal images say: scales and thresholds.
+
+        Args:
+            task: a finished task.
+            held_out: features of normal images that it was not trained on.
+            rate: share of normal images that may exceed its threshold.
+        """
+        for part in self.modules():
+            if isinstance(part, LearnsFromHeldOut):
+                part.learn_from_held_out(task, held_out, self)
+        scores = [self.score_as(batch.features, task.name).images for batch in held_out()]
         self.reference[task.name].learn(torch.cat(scores) if scores else torch.zeros(0), rate)
 
     def remove_task(self, task: str) -> None:
         """Forget a task's expert; the others' bytes stay, and the router is derived from those left."""
-        for part in self.modules():
-            if isinstance(part, PerTask):
-                part.drop(self._known(task))
+        for _, part in list(per_task_parts(self)):
+            part.drop(self._known(task))
         del self.tasks[task]
-        self.router.know(list(self.tasks))
+        self._tell_router()
 
     def penalties(self, task: Task) -> Iterator[Tensor]:
         """L8: what parts ask of their own parameters, scalars."""
         for module in self.modules():
             if isinstance(module, AsksOfItsParameters):
                 yield module.penalty(task)
+
+    def _tell_router(self) -> None:
+        self.router.know([name for name, task in self.tasks.items() if not task.is_before_stream])
 
     def _known(self, task: str) -> str:
         if task not in self.tasks:

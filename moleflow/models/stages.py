@@ -12,11 +12,13 @@ class Latent(NamedTuple):
     """Where the data path ends.
 
     Attributes:
+        x: what entered the flow, (B, H, W, D).
         z: latent patches, (B, H, W, D).
         adapter_logdet: log|det| of the adapter before the flow, (B, H, W).
         flow_logdet: log|det| of the flow and of the adapter after it, (B, H, W).
     """
 
+    x: Tensor
     z: Tensor
     adapter_logdet: Tensor
     flow_logdet: Tensor
@@ -24,14 +26,33 @@ class Latent(NamedTuple):
     @property
     def nll(self) -> Tensor:
         """Negative log-likelihood of each patch, ½‖z‖² + D/2·log 2π − log|det|, in nats: (B, H, W)."""
-        dim = self.z.shape[-1]
-        energy = 0.5 * at_least_float32(self.z).square().sum(-1) + 0.5 * dim * math.log(2 * math.pi)
-        return energy - self.adapter_logdet - self.flow_logdet
+        return gaussian_energy(self.z) - self.adapter_logdet - self.flow_logdet
+
+
+def gaussian_energy(z: Tensor) -> Tensor:
+    """−log N(z; 0, I) = ½‖z‖² + D/2·log 2π, in nats: (…, D) -> (…)."""
+    return 0.5 * at_least_float32(z).square().sum(-1) + 0.5 * z.shape[-1] * math.log(2 * math.pi)
 
 
 def at_least_float32(x: Tensor) -> Tensor:
     """x in float32, or as it is where it is more precise: sums over channels are never taken in half precision."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class ImageMapping(nn.Module, ABC):
+    """Images to images of the same shape, before the backbone."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, h, h) in 0..1 -> the same."""
+
+
+class NoImageMapping(ImageMapping):
+    """Images enter the backbone as they are."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the images."""
+        return images
 
 
 class Mapping(nn.Module, ABC):

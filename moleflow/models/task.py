@@ -1,11 +1,12 @@
 """Who owns a parameter, as structure: per-task copies live in ``PerTask``, everything else is shared.
 
-Four walks over the tree need nothing else: what a task trains, what belongs to its expert, what belongs to the base,
-and which parts learn without gradients when a task ends.
+A few walks over the tree need nothing else: what a task trains, what belongs to its expert, what belongs to the base,
+and which parts learn without gradients when a task starts, when it ends, and from its held-out images.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Generic, Protocol, TypeVar, cast, runtime_checkable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 from urllib.parse import quote
 
 import torch
@@ -19,11 +20,27 @@ from moleflow.utils.seed import derive_seed
 
 
 @runtime_checkable
+class StartsFromFeatures(Protocol):
+    """A part that learns from a task's features before its training (closed-form whitening, a codebook)."""
+
+    def start_task(self, task: Task, batches: Batches) -> None:
+        """Learn what training builds on. The model up to this part is as it will be when training starts."""
+
+
+@runtime_checkable
 class LearnsWithoutGradients(Protocol):
     """A part that learns from a task's features when the task ends (prototypes, covariances)."""
 
     def end_task(self, task: Task, batches: Batches) -> None:
         """Learn what this part keeps of the task."""
+
+
+@runtime_checkable
+class LearnsFromHeldOut(Protocol):
+    """A part that learns from normal images a finished task was not trained on (scales, rejection limits)."""
+
+    def learn_from_held_out(self, task: Task, held_out: Batches, model: Any) -> None:
+        """Learn what this part keeps of them; ``model`` is the whole model."""
 
 
 @runtime_checkable
@@ -40,6 +57,33 @@ class AsksOfItsParameters(Protocol):
 
     def penalty(self, task: Task) -> Tensor:
         """The penalty during this task, a scalar."""
+
+
+@runtime_checkable
+class KnowsWhenItLearns(Protocol):
+    """A part that says itself when its shared weights learn, and those of the parts within that do not."""
+
+    def trains_shared(self, task: Task) -> bool:
+        """Whether they learn in the task's training."""
+
+
+@runtime_checkable
+class HasChoices(Protocol):
+    """A part with a size that is chosen for each task by trying (the number of coupling blocks)."""
+
+    def choices(self, task: Task) -> Sequence[int]:
+        """The sizes to try, the smallest first; none where the task's size is given."""
+
+    def choose(self, task: Task, choice: int) -> None:
+        """Give the task's copy this size."""
+
+
+@runtime_checkable
+class MovesSlowly(Protocol):
+    """A shared part of which something still moves a little in the slow stage of later tasks (F13)."""
+
+    def moves_slowly(self) -> Sequence[nn.Module]:
+        """The parts that move."""
 
 
 def key_of(task: str) -> str:
@@ -64,8 +108,11 @@ class PerTask(nn.Module, Generic[Part]):
         self.copies = nn.ModuleDict()
 
     def begin(self, task: Task) -> None:
-        """Add the task's copy."""
-        self.copies[key_of(task.name)] = self.make(task)
+        """Add the task's copy, and the task's copies of what is per task within it."""
+        copy = self.make(task)
+        for _, nested in per_task_parts(copy):
+            nested.begin(task)
+        self.copies[key_of(task.name)] = copy
 
     def drop(self, task: str) -> None:
         """Remove the task's copy."""
@@ -79,9 +126,23 @@ class PerTask(nn.Module, Generic[Part]):
         return key_of(task) in self.copies
 
 
-def per_task_parts(model: nn.Module) -> Iterator[tuple[str, PerTask]]:
-    """Path and container of every per-task part, in tree order."""
-    return ((path, module) for path, module in model.named_modules() if isinstance(module, PerTask))
+def per_task_parts(model: nn.Module, path: str = "") -> Iterator[tuple[str, PerTask]]:
+    """Path and container of every outermost per-task part, in tree order."""
+    if isinstance(model, PerTask):
+        yield path, model
+        return
+    for name, child in model.named_children():
+        yield from per_task_parts(child, _joined(path, name))
+
+
+def parts_of(model: nn.Module, task: str) -> Iterator[nn.Module]:
+    """Every module that a task's features meet: what is shared, and the task's own copies; no other task's."""
+    if isinstance(model, PerTask):
+        yield from parts_of(model[task], task)
+        return
+    yield model
+    for child in model.children():
+        yield from parts_of(child, task)
 
 
 def begin_task(model: nn.Module, task: Task, seed: int) -> None:
@@ -92,21 +153,90 @@ def begin_task(model: nn.Module, task: Task, seed: int) -> None:
             part.begin(task)
 
 
-def trained_in(model: nn.Module, task: Task) -> Iterator[nn.Parameter]:
-    """The parameters that learn during a task: its own copies, and what shared parts say learns now."""
-    return _trained(model, task, shared_learns=False)
+class Learner(NamedTuple):
+    """A parameter that learns during a task.
+
+    Attributes:
+        name: its path in the model.
+        parameter: the parameter.
+        shared: whether all tasks use it.
+        lr_factor: factor of its learning rate.
+    """
+
+    name: str
+    parameter: nn.Parameter
+    shared: bool
+    lr_factor: float
 
 
-def _trained(module: nn.Module, task: Task, shared_learns: bool) -> Iterator[nn.Parameter]:
+Opinion = Callable[[nn.Module, bool], bool]
+"""(module, whether what holds it learns) -> whether the shared weights directly in it learn."""
+
+
+def learners(model: nn.Module, task: Task) -> Iterator[Learner]:
+    """What learns during a task: its own copies, and what shared parts say learns now.
+
+    A module's attribute ``lr_factor`` scales the learning rate of everything in it.
+    """
+
+    def opinion(module: nn.Module, inherited: bool) -> bool:
+        return module.trains_shared(task) if isinstance(module, KnowsWhenItLearns) else inherited
+
+    return _learners(model, task, "", opinion, False, 1.0)
+
+
+def slow_learners(model: nn.Module, task: Task) -> Iterator[Learner]:
+    """F13: the shared weights that move in the slow stage after a task; no expert does.
+
+    Within a part that moves, a module that says of itself that it does not learn in the task stays.
+    """
+    parts = [module for module in parts_of(model, task.name) if isinstance(module, MovesSlowly)]
+    moving = {id(moved) for part in parts for moved in part.moves_slowly()}
+
+    def opinion(module: nn.Module, inherited: bool) -> bool:
+        stays = isinstance(module, KnowsWhenItLearns) and not module.trains_shared(task)
+        return id(module) in moving or (inherited and not stays)
+
+    return (learner for learner in _learners(model, task, "", opinion, False, 1.0) if learner.shared)
+
+
+def shared_later(model: nn.Module, task: Task) -> list[Learner]:
+    """The shared weights that later tasks will move, in their training or in their slow stage."""
+    later = replace(task, index=max(task.index, 0) + 1)
+    moving = [*(learner for learner in learners(model, later) if learner.shared), *slow_learners(model, later)]
+    return list({learner.name: learner for learner in moving}.values())
+
+
+def _learners(
+    module: nn.Module, task: Task, path: str, opinion: Opinion, inherited: bool, factor: float
+) -> Iterator[Learner]:
+    factor *= getattr(module, "lr_factor", 1.0)
     if isinstance(module, PerTask):
-        yield from module[task.name].parameters()
+        yield from _own(module[task.name], f"{path}.{key_of(task.name)}", factor)
         return
-    opinion = getattr(module, "trains_shared", None)
-    learns = opinion(task) if opinion else shared_learns
+    learns = opinion(module, inherited)
     if learns:
-        yield from module.parameters(recurse=False)
-    for child in module.children():
-        yield from _trained(child, task, learns)
+        for name, parameter in module.named_parameters(recurse=False):
+            yield Learner(_joined(path, name), parameter, True, factor)
+    for name, child in module.named_children():
+        yield from _learners(child, task, _joined(path, name), opinion, learns, factor)
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _own(module: nn.Module, path: str, factor: float) -> Iterator[Learner]:
+    factor *= getattr(module, "lr_factor", 1.0)
+    for name, parameter in module.named_parameters(recurse=False):
+        yield Learner(f"{path}.{name}", parameter, False, factor)
+    for name, child in module.named_children():
+        yield from _own(child, f"{path}.{name}", factor)
+
+
+def trained_in(model: nn.Module, task: Task) -> Iterator[nn.Parameter]:
+    """The parameters that learn during a task."""
+    return (learner.parameter for learner in learners(model, task))
 
 
 def expert_state(model: nn.Module, task: str) -> dict[str, Tensor]:
@@ -149,10 +279,17 @@ def round_expert(model: nn.Module, task: str, dtype: torch.dtype) -> None:
             tensor.copy_(tensor.to(dtype))
 
 
+def start_task(model: nn.Module, task: Task, batches: Batches) -> None:
+    """Let every part that builds on the task's features look at them before training."""
+    for module in parts_of(model, task.name):
+        if isinstance(module, StartsFromFeatures):
+            module.start_task(task, batches)
+
+
 def end_task(model: nn.Module, task: Task, batches: Batches) -> None:
     """Let every part that learns without gradients learn from the task's features."""
-    for module in model.modules():
-        if isinstance(module, LearnsWithoutGradients) and not isinstance(module, PerTask):
+    for module in parts_of(model, task.name):
+        if isinstance(module, LearnsWithoutGradients):
             module.end_task(task, batches)
 
 

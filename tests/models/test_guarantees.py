@@ -7,8 +7,10 @@ import torch
 from fakes import GRID, SIZE, TINY, TRAINING, product_features, tiny_model, train_task, trained
 from torch import Tensor
 
-from moleflow.config.ablation import (
-    AblationConfig,
+from moleflow.config.ablation import AblationConfig
+from moleflow.config.task import Task
+from moleflow.config.variants import (
+    Dia,
     EuclideanRouter,
     Flow,
     Lora,
@@ -19,7 +21,6 @@ from moleflow.config.ablation import (
     PerTaskRouter,
     ScaleContextSubnet,
 )
-from moleflow.config.task import Task
 from moleflow.models.mole_nf import MoLEFlow
 from moleflow.models.task import base_state, expert_state, load_expert, per_task_parts, trained_in
 from moleflow.utils.errors import MoleflowError, UsageError
@@ -33,6 +34,7 @@ VARIANTS: dict[str, AblationConfig] = {
     "no adapter, no context": replace(TINY, adapter=NoAdapter(), context=NoContext()),
     "per-task router": replace(TINY, router=PerTaskRouter()),
     "euclidean router": replace(TINY, router=EuclideanRouter()),
+    "dia of as many blocks as fit the task": replace(TINY, dia=Dia(blocks=None)),
 }
 
 
@@ -50,7 +52,8 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def scores(model: MoLEFlow, task: str) -> Tensor:
     with torch.no_grad():
-        return model.score(product_features(task[0], 8, seed=9), [task] * 8)
+        found = model.score(product_features(task[0], 8, seed=9), [task] * 8)
+        return torch.cat([found.images, found.patches.flatten()])
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -119,7 +122,7 @@ def test_experts_differ_from_each_other_and_change_scores():
     model = trained(["a", "b"])
     with torch.no_grad():
         features = product_features("a", 4)
-        assert not torch.allclose(model.score(features, ["a"] * 4), model.score(features, ["b"] * 4))
+        assert not torch.allclose(model.score(features, ["a"] * 4).images, model.score(features, ["b"] * 4).images)
 
 
 def test_an_expert_is_rounded_to_its_storage_type_and_statistics_are_not():
@@ -217,7 +220,7 @@ def test_training_lowers_the_loss_and_an_expert_knows_its_own_product_best():
     untrained.begin_task(Task(("b",), 1), 0)
     with torch.no_grad():
         unseen = product_features("b", 8, seed=5)
-        own, other = (model.score(unseen, [task] * 8).mean() for task in "ba")
-        before = untrained.score(unseen, ["b"] * 8).mean()
+        own, other = (model.score(unseen, [task] * 8).patches.mean() for task in "ba")
+        before = untrained.score(unseen, ["b"] * 8).patches.mean()
     assert own < before - 0.5
     assert own < other - 0.5

@@ -1,5 +1,8 @@
 """Routers: the statistics are sufficient, and order of tasks does not matter."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 import pytest
 import torch
 from sklearn.covariance import ledoit_wolf as sklearn_ledoit_wolf
@@ -8,9 +11,10 @@ from moleflow.config.task import Task
 from moleflow.extractors.batch import Batch
 from moleflow.models.routing.base import Router
 from moleflow.models.routing.euclidean import NearestPrototype
+from moleflow.models.routing.hybrid import HybridRouter
 from moleflow.models.routing.mahalanobis import PerTaskMahalanobis, TiedMahalanobis
 from moleflow.models.routing.oracle import Oracle
-from moleflow.models.routing.statistics import RouterStatistics, full_scatter, ledoit_wolf, pool
+from moleflow.models.routing.statistics import RouterStatistics, full_scatter, image_features, ledoit_wolf, pool
 from moleflow.models.task import begin_task
 from moleflow.utils.errors import UsageError
 
@@ -26,7 +30,7 @@ def images_of(name: str, n: int = 40) -> torch.Tensor:
     return (mean + torch.randn(n, DIM, generator=generator) @ mixing)[:, None, None]
 
 
-def taught(kind: type[Router], names: list[str], n: int = 40) -> Router:
+def taught(kind: Callable[[int], Router], names: list[str], n: int = 40) -> Router:
     router = kind(DIM)
     for index, name in enumerate(names):
         task = Task(tuple(name.split("+")), index)
@@ -111,3 +115,51 @@ def test_oracle_needs_and_returns_the_truth():
 def test_a_router_without_tasks_says_so():
     with pytest.raises(UsageError, match="no task yet"):
         TiedMahalanobis(DIM)(images_of("a"))
+
+
+def test_a_tasks_distance_is_that_of_its_nearest_class():
+    router = taught(TiedMahalanobis, ["d", "b+c", "a"])
+    images = image_features(torch.cat([images_of(name, 3) for name in "abcd"]))
+    prototypes = router.distances(images)  # a, b, c, d
+    expected = torch.stack([prototypes[:, 0], prototypes[:, 1:3].amin(1), prototypes[:, 3]], dim=1)
+    assert router.tasks == ["a", "b+c", "d"]
+    assert torch.equal(router.task_distances(images), expected)
+    assert router.distances_to(images[:2], ["d", "b+c"]).tolist() == [expected[0, 2].item(), expected[1, 1].item()]
+
+
+def opinion(values: Mapping[str, float], asked: list[tuple[str, int]]) -> Callable[[torch.Tensor, str], torch.Tensor]:
+    """A flow to which every image has the task's value as its NLL; it notes the task and how many images it saw."""
+
+    def mean_nll(features: torch.Tensor, task: str) -> torch.Tensor:
+        asked.append((task, len(features)))
+        return features.new_full((len(features),), values[task])
+
+    return mean_nll
+
+
+def test_hybrid_asks_the_likelihood_only_about_the_nearest_tasks_and_once_for_each():
+    router = taught(partial(HybridRouter, top_k=2), ["a", "b+c", "d", "e"])
+    images = torch.cat([images_of(name, 5) for name in "abcde"])
+    nearest = router.task_distances(image_features(images)).argsort(dim=1)[:, :2]
+    likely = {"a": 3.0, "b+c": 1.0, "d": 2.0, "e": 0.0}
+    asked: list[tuple[str, int]] = []
+    routed = router(images, mean_nll=opinion(likely, asked))
+    candidates = [[router.tasks[index] for index in row] for row in nearest.tolist()]
+    assert routed == [min(two, key=lambda task: likely[task]) for two in candidates]
+    assert routed != [two[0] for two in candidates], "the likelihood never decides"
+    assert dict(asked) == {task: sum(task in two for two in candidates) for task, _ in asked}
+    assert len(asked) == len(dict(asked)) <= len(router.tasks)
+
+
+def test_hybrid_with_one_candidate_is_the_tied_router_and_with_many_the_likelihood():
+    names = ["a", "b+c", "d"]
+    images = torch.cat([images_of(name, 5) for name in "abcd"])
+    likely = {"a": 1.0, "b+c": 0.0, "d": 2.0}
+    one, all_of_them = (taught(partial(HybridRouter, top_k=k), names) for k in (1, 99))
+    assert one(images, mean_nll=opinion(likely, [])) == taught(TiedMahalanobis, names)(images)
+    assert set(all_of_them(images, mean_nll=opinion(likely, []))) == {"b+c"}
+
+
+def test_hybrid_without_a_likelihood_says_so():
+    with pytest.raises(UsageError, match="expects the flow's likelihood"):
+        taught(partial(HybridRouter, top_k=2), ["a", "b"])(images_of("a"))

@@ -1,14 +1,26 @@
 """Image scores, pixel maps, thresholds."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
+from fakes import TINY, product_features, trained
+from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
 
+from moleflow.config import variants as v
+from moleflow.config.knobs import variants_of
+from moleflow.config.resolve import slots
 from moleflow.config.task import Task
-from moleflow.models.scoring.aggregation import Max, Mean, Percentile, TopK, TopKPercent
+from moleflow.models.build.scoring import build_aggregation
+from moleflow.models.scoring.adaptive import Adaptive
+from moleflow.models.scoring.aggregation import Aggregation, Max, Mean, Percentile, TopK, TopKPercent
 from moleflow.models.scoring.reference import ScoreReference
 from moleflow.models.scoring.smoothing import PixelMap, gaussian_blur
+from moleflow.models.scoring.spatial_cluster import SpatialCluster, opened
+from moleflow.models.task import begin_task
 
+A = Task(("a",), 0)
+AGGREGATIONS = variants_of(slots()["aggregation"])
 SCORES = torch.tensor([[[1.0, 5.0], [3.0, 7.0]], [[0.0, 0.0], [0.0, 8.0]]])
 
 
@@ -26,7 +38,101 @@ SCORES = torch.tensor([[[1.0, 5.0], [3.0, 7.0]], [[0.0, 0.0], [0.0, 8.0]]])
     ],
 )
 def test_aggregations_by_hand(aggregation, expected):
-    torch.testing.assert_close(aggregation(SCORES), torch.tensor(expected))
+    torch.testing.assert_close(aggregation(SCORES, "a"), torch.tensor(expected))
+
+
+def built(variant: type, shape: tuple[int, int, int] = (8, 8, 2)) -> Aggregation:
+    """The aggregation of a variant, with one task."""
+    aggregation = build_aggregation(replace(TINY, aggregation=variant()), shape)
+    begin_task(aggregation, A, 0)
+    return aggregation
+
+
+@pytest.mark.parametrize("variant", AGGREGATIONS)
+def test_image_scores_follow_shift_and_scale_and_stay_near_the_patches(variant):
+    """Patch scores are likelihoods, often negative: only differences mean anything."""
+    scores = torch.randn(5, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    aggregation = built(variant)
+    images = aggregation(scores, "a")
+    assert images.shape == (5,)
+    torch.testing.assert_close(aggregation(3 * scores - 100, "a"), 3 * images - 100)
+    torch.testing.assert_close(aggregation(scores.flip(0), "a"), images.flip(0))
+    raised = scores.clone()
+    raised[:, 2:5, 2:5] += 20
+    assert (aggregation(raised, "a") > images).all() or variant is v.Percentile
+
+
+def test_aggregations_differ():
+    scores = torch.randn(5, 10, 10, generator=torch.Generator().manual_seed(0))
+    scores[:, 2:5, 2:5] += 3
+    images = [tuple(built(variant, (10, 10, 2))(scores, "a").tolist()) for variant in AGGREGATIONS]
+    assert len(set(images)) == len(AGGREGATIONS)
+
+
+@pytest.mark.parametrize("variant", AGGREGATIONS)
+def test_every_aggregation_scores_a_trained_model(variant):
+    plain = replace(TINY, adapter=v.NoAdapter())
+    model, default = trained(["a"], replace(plain, aggregation=variant())), trained(["a"], plain)
+    features = product_features("a", 6)
+    features[:, 2:, 2:] += 30  # a blob, which SpatialCluster asks for
+    with torch.no_grad():
+        found, usual = model.score_as(features, "a"), default.score_as(features, "a")
+    assert torch.equal(found.patches, usual.patches)
+    assert torch.isfinite(model.threshold("a"))
+    assert torch.equal(found.images, usual.images) == (variant is v.TopK)
+
+
+def blob(*cells: tuple[int, int], height: float = 10.0) -> torch.Tensor:
+    """A 7×7 image of zeros with some cells raised."""
+    scores = torch.zeros(1, 7, 7)
+    for row, column in cells:
+        scores[0, row, column] = height
+    return scores
+
+
+BLOCK = [(row, column) for row in (2, 3, 4) for column in (2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "share"),
+    [(BLOCK, 1.0), (BLOCK[:8], 0.0), ([*BLOCK, (0, 6), (6, 0), (6, 6)], 0.75), ([(0, 0), (0, 1), (1, 0), (1, 1)], 1.0)],
+    ids=["a block", "a block with a hole", "a block and three lone patches", "a corner"],
+)
+def test_top_scores_are_raised_by_the_share_that_lies_together(cells, share):
+    assert SpatialCluster(3, 0.5)(blob(*cells), "a").item() == pytest.approx(10 * (1 + 0.5 * share))
+
+
+def test_only_the_excess_over_the_median_is_raised():
+    assert SpatialCluster(3, 0.5)(blob(*BLOCK) - 100, "a").item() == pytest.approx(-100 + 15)
+    constant = torch.full((1, 7, 7), -4.0)
+    assert SpatialCluster(3, 0.5)(constant, "a").item() == -4.0
+
+
+def test_opening_equals_scipy():
+    masks = torch.rand(20, 9, 11, generator=torch.Generator().manual_seed(0)) > 0.25
+    square = torch.ones(3, 3).numpy()
+    for mask, found in zip(masks, opened(masks), strict=True):
+        expected = binary_dilation(binary_erosion(mask.numpy(), square, border_value=1), square)
+        assert torch.equal(found, torch.from_numpy(expected))
+    assert opened(masks).any()
+
+
+def test_attention_starts_close_to_the_three_highest_and_follows_its_weights():
+    aggregation = built(v.Adaptive, (10, 10, 2))
+    scores = torch.randn(4, 10, 10, generator=torch.Generator().manual_seed(0))
+    top, mean = TopK(3)(scores, "a"), (scores.flatten(1).sum(1) - 3 * TopK(3)(scores, "a")) / 97
+    share = torch.sigmoid(torch.tensor(3.0))
+    torch.testing.assert_close(aggregation(scores, "a"), share * top + (1 - share) * mean)
+    with torch.no_grad():
+        aggregation.attention["a"].a[1] = 100.0
+    torch.testing.assert_close(aggregation(scores, "a"), scores.flatten(1).sort(1).values[:, -2])
+
+
+@pytest.mark.parametrize("patches", [1, 2, 3, 4])
+def test_attention_on_few_patches_is_still_a_mean(patches):
+    aggregation = Adaptive(patches)
+    begin_task(aggregation, A, 0)
+    assert aggregation(torch.full((2, 1, patches), 7.0), "a").tolist() == pytest.approx([7.0, 7.0])
 
 
 @pytest.mark.parametrize("sigma", [2.0, 4.0])

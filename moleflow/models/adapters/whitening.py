@@ -1,4 +1,4 @@
-"""A1: the whitening adapter: layer norm, then a bounded per-channel scale and shift that belong to the task."""
+"""A1, A2: the whitening adapter: layer norm (A1) or none (A2), then a bounded scale and shift of the task's own."""
 
 import math
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from moleflow.config.task import Task
-from moleflow.models.stages import Stage
+from moleflow.models.stages import InvertibleStage, Stage
 from moleflow.models.task import PerTask
 
 LOW, HIGH = 0.5, 2.0
@@ -52,11 +52,10 @@ class BoundedAffine(nn.Module):
         return self.pull * ((self.scale - 1).square().mean() + self.shift.square().mean())
 
 
-class WhiteningAdapter(Stage):
-    """γ_t ⊙ LN(x) + β_t; log|det| = Σ log γ_t for every patch.
+class TaskAffine(Stage):
+    """γ_t ⊙ x + β_t, bounded; log|det| = Σ log γ_t for every patch.
 
-    Layer norm is no bijection, so the log-det is that of the affine part and likelihoods of different tasks are not on
-    one scale. Leaving the log-det out (``logdet=False``, as the method's history did) rewards shrinking.
+    Leaving the log-det out (``logdet=False``, as the method's history did) rewards shrinking.
 
     Args:
         dim: channels D.
@@ -72,10 +71,29 @@ class WhiteningAdapter(Stage):
     def forward(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
         """(B, H, W, D) -> (B, H, W, D) and log|det| (B, H, W)."""
         affine = self.affine[task]
-        y = affine(F.layer_norm(x, x.shape[-1:]))
         logdet = torch.log(affine.scale).sum() * float(self.logdet)
-        return y, logdet.expand(x.shape[:-1])
+        return affine(x), logdet.expand(x.shape[:-1])
 
     def penalty(self, task: Task) -> Tensor:
         """L8: the first task's pull to the identity."""
         return self.affine[task.name].distance_from_identity()
+
+
+class WhiteningAdapter(TaskAffine):
+    """A1: γ_t ⊙ LN(x) + β_t; log|det| = Σ log γ_t for every patch.
+
+    Layer norm is no bijection, so the log-det is that of the affine part and likelihoods of different tasks are not on
+    one scale.
+    """
+
+    def forward(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
+        """(B, H, W, D) -> (B, H, W, D) and log|det| (B, H, W)."""
+        return super().forward(F.layer_norm(x, x.shape[-1:]), task)
+
+
+class WhiteningNoNorm(TaskAffine, InvertibleStage):
+    """A2: γ_t ⊙ x + β_t, a bijection."""
+
+    def inverse(self, z: Tensor, task: str) -> Tensor:
+        """(z − β_t) / γ_t, (B, H, W, D) -> (B, H, W, D)."""
+        return self.affine[task].inverse(z)

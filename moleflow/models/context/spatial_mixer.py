@@ -1,4 +1,4 @@
-"""X1: the spatial mixer, which lets a patch see its neighbours before the flow."""
+"""X1, X5: the spatial mixer, which lets a patch see its neighbours before the flow."""
 
 from collections.abc import Callable
 
@@ -6,34 +6,69 @@ import torch
 from torch import Tensor, nn
 
 from moleflow.config.task import Task
-from moleflow.models.stages import Mapping
+from moleflow.models.context.shared import SharedContext, depthwise, zero_linear
+from moleflow.models.task import PerTask
 
 
-class SpatialMixer(Mapping):
-    """x + σ(g)·pointwise(depthwise(x)); the pointwise part starts at zero, so the mixer starts as the identity.
-
-    Shared by all tasks. No bijection: its log-det is not part of the likelihood.
+class Mixer(SharedContext):
+    """The convolutions of X1 and X5: pointwise(depthwise(x)), where the pointwise part starts at zero.
 
     Args:
         dim: channels D.
         kernel: side of the depthwise kernel, odd.
-        trains_in: whether the mixer learns in a task.
+        trains_in: whether the convolutions learn in a task.
     """
 
     def __init__(self, dim: int, kernel: int, trains_in: Callable[[Task], bool]):
-        super().__init__()
-        self.depthwise = nn.Conv2d(dim, dim, kernel, padding=kernel // 2, groups=dim, padding_mode="replicate")
-        self.pointwise = nn.Linear(dim, dim)
+        super().__init__(trains_in)
+        self.depthwise = depthwise(dim, kernel)
+        self.pointwise = zero_linear(dim, dim)
+
+    def mixed(self, x: Tensor) -> Tensor:
+        """(B, H, W, D) -> (B, H, W, D)."""
+        return self.pointwise(self.depthwise(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+
+
+class SpatialMixer(Mixer):
+    """X1: x + σ(g)·mixed(x), the same for all tasks; starts as the identity."""
+
+    def __init__(self, dim: int, kernel: int, trains_in: Callable[[Task], bool]):
+        super().__init__(dim, kernel, trains_in)
         self.gate = nn.Parameter(torch.zeros(()))
-        self.trains_in = trains_in
-        nn.init.zeros_(self.pointwise.weight)
-        nn.init.zeros_(self.pointwise.bias)
 
     def forward(self, x: Tensor, task: str) -> Tensor:
         """(B, H, W, D) -> (B, H, W, D)."""
-        mixed = self.depthwise(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return x + torch.sigmoid(self.gate) * self.pointwise(mixed)
+        return x + torch.sigmoid(self.gate) * self.mixed(x)
 
-    def trains_shared(self, task: Task) -> bool:
-        """The freeze policy's answer for the mixer."""
-        return self.trains_in(task)
+
+class GatedAffine(nn.Module):
+    """σ(g)·(s ⊙ x + b): what X5 has of a task's own; starts at g = 0, s = 1, b = 0.
+
+    Args:
+        dim: channels D.
+    """
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.gate = nn.Parameter(torch.zeros(()))
+        self.scale = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, D) -> (…, D)."""
+        return torch.sigmoid(self.gate) * (self.scale * x + self.bias)
+
+
+class TaskAdaptiveMixer(Mixer):
+    """X5: x + σ(g_t)·(s_t ⊙ mixed(x) + b_t): the convolutions are shared and frozen, the rest is the task's own.
+
+    Starts as the identity.
+    """
+
+    def __init__(self, dim: int, kernel: int, trains_in: Callable[[Task], bool]):
+        super().__init__(dim, kernel, trains_in)
+        self.own = PerTask(lambda task: GatedAffine(dim))
+
+    def forward(self, x: Tensor, task: str) -> Tensor:
+        """(B, H, W, D) -> (B, H, W, D)."""
+        return x + self.own[task](self.mixed(x))

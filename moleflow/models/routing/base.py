@@ -1,7 +1,7 @@
 """What every router does: keep statistics per task, and name a task for each image."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from moleflow.models.routing.statistics import RouterStatistics, image_features
 from moleflow.models.task import PerTask
 from moleflow.utils.errors import UsageError
 
+MeanNll = Callable[[Tensor, str], Tensor]
+"""(features (B, H, W, D), task) -> mean NLL of each image, (B,)."""
+
 
 class Router(nn.Module):
     """Names the task of each image from its mean feature; distances are to each class's prototype.
@@ -21,6 +24,7 @@ class Router(nn.Module):
 
     Attributes:
         chooses: whether it chooses by itself, so that its accuracy means something.
+        revision: grows whenever distances may have changed.
 
     Args:
         dim: channels D.
@@ -34,6 +38,12 @@ class Router(nn.Module):
         self._tasks: list[str] = []
         self._owners: list[str] = []
         self._means = torch.empty(0)
+        self.revision = 0
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks to choose from, sorted."""
+        return self._tasks
 
     def end_task(self, task: Task, batches: Batches) -> None:
         """Keep the task's statistics."""
@@ -43,18 +53,22 @@ class Router(nn.Module):
     def experts_changed(self) -> None:
         """Forget what was derived."""
         self._owners = []
+        self.revision += 1
 
     def know(self, tasks: Sequence[str]) -> None:
         """Say among which tasks to choose."""
         self._tasks = sorted(tasks)
         self.experts_changed()
 
-    def forward(self, features: Tensor, given: Sequence[str] | None = None) -> list[str]:
+    def forward(
+        self, features: Tensor, given: Sequence[str] | None = None, mean_nll: MeanNll | None = None
+    ) -> list[str]:
         """Task of each image.
 
         Args:
             features: (B, H, W, D).
             given: the true tasks, where known; only the oracle looks at them.
+            mean_nll: the flow's opinion; only routers that ask for likelihoods look at it.
         """
         nearest = self.distances(image_features(features)).argmin(1)
         return [self._owners[index] for index in nearest.tolist()]
@@ -64,6 +78,17 @@ class Router(nn.Module):
         if not self._owners:
             self._derive()
         return self._distances(images)
+
+    def task_distances(self, images: Tensor) -> Tensor:
+        """Squared distance of each image feature to each task's nearest prototype: (B, D) -> (B, tasks), float64."""
+        distances = self.distances(images)
+        columns = [[owner == task for owner in self._owners] for task in self.tasks]
+        return torch.stack([distances[:, torch.tensor(mine)].amin(1) for mine in columns], dim=1)
+
+    def distances_to(self, images: Tensor, tasks: Sequence[str]) -> Tensor:
+        """Squared distance of each image feature to its given task's nearest prototype: (B, D) -> (B,), float64."""
+        columns = torch.tensor([self.tasks.index(task) for task in tasks], dtype=torch.long, device=images.device)
+        return self.task_distances(images).gather(1, columns[:, None])[:, 0]
 
     def _derive(self) -> None:
         if not self._tasks:

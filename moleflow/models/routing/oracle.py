@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from moleflow.models.routing.base import MeanNll
 from moleflow.models.routing.euclidean import NearestPrototype
 from moleflow.utils.errors import UsageError
 
@@ -13,7 +14,9 @@ class Oracle(NearestPrototype):
 
     chooses = False
 
-    def forward(self, features: Tensor, given: Sequence[str] | None = None) -> list[str]:
+    def forward(
+        self, features: Tensor, given: Sequence[str] | None = None, mean_nll: MeanNll | None = None
+    ) -> list[str]:
         """The given tasks.
 
         Raises:

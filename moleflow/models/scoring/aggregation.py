@@ -9,7 +9,15 @@ from torch import Tensor, nn
 class Aggregation(nn.Module, ABC):
     """Patch scores to image scores."""
 
-    def forward(self, patch_scores: Tensor) -> Tensor:
+    @abstractmethod
+    def forward(self, patch_scores: Tensor, task: str) -> Tensor:
+        """(B, H, W) -> (B,)."""
+
+
+class OrderFree(Aggregation):
+    """An aggregation that neither asks where patches lie nor whose they are."""
+
+    def forward(self, patch_scores: Tensor, task: str) -> Tensor:
         """(B, H, W) -> (B,)."""
         return self.reduce(patch_scores.flatten(1))
 
@@ -18,7 +26,7 @@ class Aggregation(nn.Module, ABC):
         """(B, patches) -> (B,)."""
 
 
-class TopK(Aggregation):
+class TopK(OrderFree):
     """Mean of the k highest patch scores (all of them where an image has fewer)."""
 
     def __init__(self, k: int):
@@ -30,7 +38,7 @@ class TopK(Aggregation):
         return scores.topk(min(self.k, scores.shape[1]), dim=1).values.mean(1)
 
 
-class TopKPercent(Aggregation):
+class TopKPercent(OrderFree):
     """Mean of the highest ``percent`` of patch scores, at least one."""
 
     def __init__(self, percent: float):
@@ -43,7 +51,7 @@ class TopKPercent(Aggregation):
         return scores.topk(k, dim=1).values.mean(1)
 
 
-class Percentile(Aggregation):
+class Percentile(OrderFree):
     """A quantile of the patch scores, linearly interpolated."""
 
     def __init__(self, quantile: float):
@@ -55,7 +63,7 @@ class Percentile(Aggregation):
         return torch.quantile(scores, self.quantile, dim=1)
 
 
-class Max(Aggregation):
+class Max(OrderFree):
     """The highest patch score."""
 
     def reduce(self, scores: Tensor) -> Tensor:
@@ -63,7 +71,7 @@ class Max(Aggregation):
         return scores.amax(1)
 
 
-class Mean(Aggregation):
+class Mean(OrderFree):
     """The mean patch score."""
 
     def reduce(self, scores: Tensor) -> Tensor:

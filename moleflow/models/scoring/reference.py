@@ -11,9 +11,7 @@ from moleflow.config.task import Task
 class ScoreReference(nn.Module):
     """Scores of held-out normal images (n,), float64, sorted, and a threshold for image scores.
 
-    The threshold is the smallest reference score s with (1 + #{reference > s}) / (n + 1) ≤ rate (split-conformal: a new
-    normal image exceeds it with at most that probability). Where n is too small to promise the rate it is the
-    largest reference score, and without reference scores it is NaN: no decision can be made.
+    The threshold is their ``conformal_limit``: a new normal image exceeds it with at most the promised probability.
     """
 
     scores: Tensor
@@ -26,14 +24,33 @@ class ScoreReference(nn.Module):
 
     def learn(self, scores: Tensor, rate: float) -> None:
         """Keep the scores (n,) and set the threshold for a share ``rate`` of false alarms."""
-        self.scores = scores.double().sort().values
-        if len(scores):
-            allowed = int(rate * (len(scores) + 1) + 1e-9) - 1
-            self.threshold = self.scores[-1 - max(allowed, 0)].clone()
+        self.scores = scores.to(self.scores).sort().values
+        self.threshold = conformal_limit(self.scores, rate)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Take the number of scores from what is loaded."""
-        stored = state_dict.get(prefix + "scores")
-        if stored is not None:
-            self.scores = torch.zeros_like(stored, device=self.scores.device)
+        take_shape(self, "scores", state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def conformal_limit(ascending: Tensor, rate: float) -> Tensor:
+    """The smallest reference value s with (1 + #{reference > s}) / (n + 1) ≤ rate (split conformal, Vovk et al. 2005).
+
+    Args:
+        ascending: (n,) values of normal images, sorted.
+        rate: share of new normal images that may exceed the limit.
+
+    Returns:
+        A scalar: the largest value where n is too small to promise the rate, and NaN (no decision) where n = 0.
+    """
+    if not len(ascending):
+        return ascending.new_tensor(torch.nan)
+    allowed = int(rate * (len(ascending) + 1) + 1e-9) - 1
+    return ascending[-1 - max(allowed, 0)].clone()
+
+
+def take_shape(module: nn.Module, buffer: str, state_dict: dict[str, Any], prefix: str) -> None:
+    """Give a module's buffer the shape that a state dict about to be loaded has for it."""
+    stored = state_dict.get(prefix + buffer)
+    if stored is not None:
+        setattr(module, buffer, torch.zeros_like(stored, device=getattr(module, buffer).device))

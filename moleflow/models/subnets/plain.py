@@ -13,8 +13,8 @@ LinearFactory = Callable[[int, int], TaskLinear]
 
 def start_at_zero(linear: TaskLinear) -> TaskLinear:
     """The same layer with zero weight and bias: a subnet that ends in it starts its coupling as the identity."""
-    nn.init.zeros_(linear.base.weight)
-    nn.init.zeros_(linear.base.bias)
+    for parameter in linear.base.parameters():
+        nn.init.zeros_(parameter)
     return linear
 
 

@@ -1,6 +1,7 @@
 """F3: the scale-context subnet, whose log-scale also sees the passive half's neighbourhood."""
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +9,8 @@ from torch import Tensor, nn
 from moleflow.models.subnets.plain import LinearFactory, start_at_zero
 
 
-class ScaleContextSubnet(nn.Module):
-    """s = f([x₁, α·ctx(x₁)]), t = g(x₁), with ctx a depthwise k×k convolution and α = α_max·σ(a).
+class ContextSubnet(nn.Module, ABC):
+    """s = f([x₁, α·ctx(x₁)]), t = g(x₁), with ctx a depthwise k×k convolution; subclasses say what α is.
 
     The neighbourhood is the passive half's, so the coupling stays invertible and its Jacobian over the grid triangular.
     ctx starts as the neighbourhood's mean.
@@ -19,6 +20,33 @@ class ScaleContextSubnet(nn.Module):
         hidden: width of f and g.
         linear: makes a layer.
         kernel: side of the neighbourhood, odd.
+    """
+
+    def __init__(self, passive: int, active: int, hidden: int, linear: LinearFactory, kernel: int):
+        super().__init__()
+        self.context = nn.Conv2d(passive, passive, kernel, padding=kernel // 2, groups=passive, bias=False)
+        nn.init.constant_(self.context.weight, 1 / kernel**2)
+        self.scale_in, self.scale_out = linear(2 * passive, hidden), start_at_zero(linear(hidden, active))
+        self.shift_in, self.shift_out = linear(passive, hidden), start_at_zero(linear(hidden, active))
+
+    def forward(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
+        """(B, H, W, d₁) -> s and t, each (B, H, W, d₂)."""
+        around = self.context(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        seen = torch.cat([x, self.alpha(x, around) * around], dim=-1)
+        log_scale = self.scale_out(torch.relu(self.scale_in(seen, task)), task)
+        shift = self.shift_out(torch.relu(self.shift_in(x, task)), task)
+        return log_scale, shift
+
+    @abstractmethod
+    def alpha(self, x: Tensor, around: Tensor) -> Tensor:
+        """How much of ctx is seen beside x, both (B, H, W, d₁): a scalar, or (B, H, W, 1)."""
+
+
+class ScaleContextSubnet(ContextSubnet):
+    """One α = α_max·σ(a) for all patches.
+
+    Args:
+        passive, active, hidden, linear, kernel: see ``ContextSubnet``.
         init_scale: first α, below ``max_alpha``.
         max_alpha: α_max.
     """
@@ -33,20 +61,11 @@ class ScaleContextSubnet(nn.Module):
         init_scale: float,
         max_alpha: float,
     ):
-        super().__init__()
+        super().__init__(passive, active, hidden, linear, kernel)
         share = min(max(init_scale / max_alpha, 1e-4), 1 - 1e-4)
         self.max_alpha = max_alpha
         self.a = nn.Parameter(torch.tensor(math.log(share / (1 - share))))
-        self.context = nn.Conv2d(passive, passive, kernel, padding=kernel // 2, groups=passive, bias=False)
-        nn.init.constant_(self.context.weight, 1 / kernel**2)
-        self.scale_in, self.scale_out = linear(2 * passive, hidden), start_at_zero(linear(hidden, active))
-        self.shift_in, self.shift_out = linear(passive, hidden), start_at_zero(linear(hidden, active))
 
-    def forward(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
-        """(B, H, W, d₁) -> s and t, each (B, H, W, d₂)."""
-        around = self.context(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        alpha = self.max_alpha * torch.sigmoid(self.a)
-        seen = torch.cat([x, alpha * around], dim=-1)
-        log_scale = self.scale_out(torch.relu(self.scale_in(seen, task)), task)
-        shift = self.shift_out(torch.relu(self.shift_in(x, task)), task)
-        return log_scale, shift
+    def alpha(self, x: Tensor, around: Tensor) -> Tensor:
+        """α_max·σ(a), a scalar."""
+        return self.max_alpha * torch.sigmoid(self.a)

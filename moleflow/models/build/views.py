@@ -1,0 +1,23 @@
+"""V: second views of a task's patches."""
+
+from moleflow.config import variants as cfg
+from moleflow.config.ablation import AblationConfig
+from moleflow.models.build.policy import Shape
+from moleflow.models.scoring.scorer import NoScoreMapping, ScoreMapping
+from moleflow.models.views.base import FusedViews, View
+from moleflow.models.views.place_gaussian import PlaceGaussian
+
+
+def build_fusion(config: AblationConfig, shape: Shape) -> ScoreMapping:
+    """The flow's score fused with the configured views, or alone."""
+    views = build_views(config, shape)
+    return FusedViews(views) if views else NoScoreMapping()
+
+
+def build_views(config: AblationConfig, shape: Shape) -> list[View]:
+    """V1 where it is configured."""
+    match config.place_gaussian:
+        case cfg.PlaceGaussian(grid, rank):
+            return [PlaceGaussian(shape, grid, rank)]
+        case cfg.NoPlaceGaussian():
+            return []

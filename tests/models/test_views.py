@@ -1,0 +1,111 @@
+"""V: second views of a task's patches, and how they are fused with the flow's score."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from moleflow.config import variants as v
+from moleflow.config.run import TrainingConfig
+from moleflow.config.task import Task
+from moleflow.models.task import expert_state
+from moleflow.models.views.base import Scale
+from moleflow.models.views.place_gaussian import OWN, RIDGE, LowRankGaussians, PlaceGaussian
+from tests.fakes import TINY, FakeFeatures, product_features, tiny_model, train_task, trained
+
+VIEWED = replace(TINY, place_gaussian=v.PlaceGaussian(grid=4, rank=4))
+
+
+def patches(images: int = 20, places: int = 3, dim: int = 4, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(places, dim, dim, generator=generator)
+    return torch.einsum("npd,pde->npe", torch.randn(images, places, dim, generator=generator), mixing) + 3
+
+
+def test_full_rank_gaussians_are_the_dense_ones_up_to_a_constant():
+    x = patches()
+    gaussians = LowRankGaussians(3, 4, rank=4)
+    gaussians.learn(x)
+    centred = x - x.mean(0)
+    own = torch.einsum("npd,npe->pde", centred, centred) / len(x)
+    ridge = RIDGE * own.diagonal(dim1=1, dim2=2).mean() * torch.eye(4)
+    covariance = OWN * own + (1 - OWN) * own.mean(0) + ridge
+    dense = torch.distributions.MultivariateNormal(x.mean(0), covariance)
+    new = patches(5, seed=1)
+    difference = gaussians(new) + dense.log_prob(new)
+    torch.testing.assert_close(difference, difference[0, 0].expand_as(difference), rtol=0, atol=2e-3)
+
+
+def test_a_lower_rank_keeps_the_widest_axes():
+    x = patches(200)
+    full, low = LowRankGaussians(3, 4, rank=4), LowRankGaussians(3, 4, rank=2)
+    full.learn(x)
+    low.learn(x)
+    torch.testing.assert_close(low.gains, full.gains[:, 2:], rtol=1e-4, atol=1e-5)
+    assert (low(x) >= full(x) - 0.5 * torch.log1p(full.gains[:, :2]).sum(1) - 1e-3).all()
+
+
+def test_places_are_pooled_from_and_spread_to_the_features_grid():
+    view = PlaceGaussian((8, 6, 5), grid=4, rank=2)
+    assert view.grid == (4, 4)
+    task = Task(("a",), 0)
+    view.gaussians.begin(task)
+    features = torch.randn(7, 8, 6, 5, generator=torch.Generator().manual_seed(0))
+    view.gaussians["a"].learn(view._places(features))
+    assert view(features, "a").shape == (7, 8, 6)
+    odd = features.clone()
+    odd[:, :2, :2] += 10
+    change = view(odd, "a") - view(features, "a")
+    assert change[:, 0, 0].min() > 1
+    assert change[:, 6:, 4:].abs().max() < 1e-3
+
+
+def test_only_the_flow_counts_until_the_scale_is_learned():
+    scale = Scale(2)
+    scores = torch.tensor([[1.0, 2.0], [50.0, 70.0]])
+    assert torch.equal(scale(scores), scores[0])
+    scale.learn(scores)
+    root = 2**-0.5
+    torch.testing.assert_close(scale(scores), torch.tensor([-2 * root, 2 * root]))
+
+
+def test_fused_scores_are_sums_of_standardised_opinions():
+    model = trained(["a", "b"], VIEWED)
+    features = product_features("a", 6, seed=5)
+    held_out = product_features("a", 5)
+    opinions = [
+        lambda x: model.likelihood(x, "a").nll,
+        lambda x: model.fusion.views[0](x, "a"),
+    ]
+    expected = sum((see(features) - see(held_out).mean()) / see(held_out).std() for see in opinions)
+    torch.testing.assert_close(model.score_as(features, "a").patches, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_without_held_out_images_the_flow_scores_alone():
+    model = tiny_model(VIEWED)
+    task = Task(("a",), 0)
+    train_task(model, task, VIEWED)
+    model.fusion.scales.drop("a")
+    model.fusion.scales.begin(task)
+    model.calibrate(task, lambda: [], 0.05)
+    features = product_features("a", 3)
+    assert torch.equal(model.score_as(features, "a").patches, model.likelihood(features, "a").nll)
+
+
+def test_a_view_belongs_to_its_task_and_costs_what_its_rank_says():
+    model = trained(["a"], VIEWED)
+    before = {name: value.clone() for name, value in expert_state(model, "a").items()}
+    scores = model.score_as(product_features("a", 3), "a")
+    train_task(model, Task(("b",), 1), VIEWED)
+    after = expert_state(model, "a")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert torch.equal(model.score_as(product_features("a", 3), "a").patches, scores.patches)
+    assert after["fusion.views.0.gaussians.axes"].shape == (16, 4, 6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_scores_survive_storage_rounding(dtype):
+    model = trained(["a"], VIEWED, TrainingConfig(num_steps=8, batch_size=4, lr=5e-3, expert_dtype=dtype))
+    scores = model.score_as(product_features("a", 6, seed=5), "a").images
+    assert torch.isfinite(scores).all()
+    assert scores.mean() < model.score_as(FakeFeatures(["c"], 6).features, "a").images.mean()
