@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from moleflow.data.rotation import rotated
 from moleflow.data.sample import Sample
 from moleflow.utils.errors import UsageError
 from moleflow.utils.text import did_you_mean
@@ -36,7 +37,7 @@ class UnsupportedPixels(ValueError):
     """Pixel values that have no defined place in 0..255; ``_opened`` makes it a ``BadImage``."""
 
 
-def load_image(path: Path, size: int, resize: str) -> np.ndarray:
+def load_image(path: Path, size: int, resize: str, rotation: float = 0.0) -> np.ndarray:
     """An image file as RGB, uint8 (size, size, 3).
 
     16-bit grey is scaled from its full range 0..65535. Transparent pixels become black: formats leave the
@@ -48,6 +49,7 @@ def load_image(path: Path, size: int, resize: str) -> np.ndarray:
         size: side of the result in pixels.
         resize: ``squash`` the whole image to the square, ``pad`` it with black to keep its aspect ratio, or
             ``crop`` its central square; bilinear and antialiased.
+        rotation: degrees counter-clockwise, applied before resizing, so that shapes stay what they are.
 
     Raises:
         BadImage: the file cannot be read.
@@ -55,7 +57,7 @@ def load_image(path: Path, size: int, resize: str) -> np.ndarray:
     """
     with _opened(path) as image:
         rgb = _to_rgb(ImageOps.exif_transpose(image))
-    return np.asarray(_to_square(rgb, size, resize))
+    return np.asarray(_to_square(rotated(rgb, rotation), size, resize))
 
 
 def load_mask(path: Path, size: int, resize: str) -> np.ndarray:

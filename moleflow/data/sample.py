@@ -18,6 +18,8 @@ class Sample:
         defect: ``"good"`` or the type of the defect.
         mask: file whose non-zero pixels are the defect; None for good images and for defect types that ship
             no masks (those count for image metrics only).
+        rotation: degrees counter-clockwise by which the image is rotated when it is read; the mask is not, so only
+            normal training images are seen rotated.
     """
 
     path: Path
@@ -25,3 +27,4 @@ class Sample:
     label: int
     defect: str
     mask: Path | None
+    rotation: float = 0.0

@@ -28,8 +28,8 @@ class Normalization(NamedTuple):
 class Extractor(nn.Module, ABC):
     """A frozen backbone that turns an image into a grid of patch features.
 
-    Its weights have no gradients and it stays in evaluation mode whatever ``train()`` says. ``forward`` records no
-    gradients; ``forward_with_gradients`` lets them pass through the fixed weights to the images.
+    Its weights have no gradients and it stays in evaluation mode whatever ``train()`` says. Gradients pass through the
+    fixed weights to images that ask for them (``images.requires_grad``); for others nothing is recorded.
 
     Attributes:
         dim: channels D of a patch feature.
@@ -67,7 +67,7 @@ class Extractor(nn.Module, ABC):
         self.register_buffer("std", torch.tensor(normalization.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features of images, rounded through ``STORAGE_DTYPE``, without gradients.
+        """Features of images, rounded through ``STORAGE_DTYPE``; for gradients, rounding counts as the identity.
 
         Args:
             images: RGB in 0..1, float32 (B, 3, s, s).
@@ -78,14 +78,11 @@ class Extractor(nn.Module, ABC):
         Raises:
             UsageError: the images have another shape.
         """
-        with torch.no_grad():
-            return self._features(self._normalized(images)).to(STORAGE_DTYPE).float()
-
-    def forward_with_gradients(self, images: Tensor) -> Tensor:
-        """The values of ``forward``, with gradients with respect to the images (rounding counts as the identity)."""
         features = self._features(self._normalized(images))
-        rounding = (features.to(STORAGE_DTYPE).float() - features).detach()
-        return features + rounding  # exact: the nearest fp16 value is so close that float32 holds the difference
+        rounded = features.detach().to(STORAGE_DTYPE).float()
+        if not features.requires_grad:
+            return rounded
+        return features + (rounded - features.detach())  # exact: both are so close that float32 holds the difference
 
     def train(self, mode: bool = True) -> "Extractor":
         """Stay in evaluation mode: batch-norm statistics of a frozen backbone must not move."""

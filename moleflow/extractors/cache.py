@@ -22,6 +22,9 @@ from moleflow.extractors.feature_files import FeatureFiles
 Outcome = np.ndarray | BadImage
 """What became of an image: an array, or why there is none."""
 
+View = tuple[Path, float]
+"""What makes two samples the same picture: file and rotation."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -33,8 +36,8 @@ class FeatureStore:
     threads work: the backbone always sees batches of one shape (the last filled with zeros), each computed by one
     thread, and what it says is rounded to fp16. On a CPU all of torch's threads work side by side, a batch each.
 
-    Files are named by what changes features: the extractor's fingerprint, the image's content, ``resize``, the type of
-    the device and ``batch_size`` (the last two move last bits).
+    Files are named by what changes features: the extractor's fingerprint, the image's content and rotation, ``resize``,
+    the type of the device and ``batch_size`` (the last two move last bits).
 
     Attributes:
         backbone_calls: images that the backbone has seen, without padding.
@@ -87,7 +90,7 @@ class FeatureStore:
             BadImage: an image cannot be read, or its features are not finite in fp16.
             MoleflowError: features cannot be kept.
         """
-        missing = list({sample.path: sample for sample in samples if self._stored(sample) is None}.values())
+        missing = list({_view(sample): sample for sample in samples if self._stored(sample) is None}.values())
         outcomes = self._in_batches(missing, self._load) if self._files is None else self._computed(missing)
         bad: dict[Path, BadImage] = {}
         hidden = True if title is None or not missing else None  # None: shown on terminals only
@@ -106,32 +109,32 @@ class FeatureStore:
             MoleflowError: features cannot be read or kept.
         """
         result = np.empty((len(samples), *self._shape), dtype=np.float16)
-        missing: dict[Path, list[int]] = {}
+        missing: dict[View, list[int]] = {}
         for row, sample in enumerate(samples):
             stored = self._stored(sample)
             if stored is None:
-                missing.setdefault(sample.path, []).append(row)
+                missing.setdefault(_view(sample), []).append(row)
             else:
                 result[row] = stored
         for sample, outcome in self._computed([samples[rows[0]] for rows in missing.values()]):
-            if isinstance(outcome, BadImage):
-                raise outcome
-            result[missing[sample.path]] = outcome
+            result[missing[_view(sample)]] = usable(outcome)
         return torch.from_numpy(result).float()
 
     def _stored(self, sample: Sample) -> np.ndarray | None:
         if self._files is None:
             return None
         try:
-            key = self._key(sample.path)
+            key = self._key(sample)
         except OSError:
             return None  # decoding will say what is wrong
         return self._files.read(key)
 
-    def _key(self, path: Path) -> str:
-        stat = path.stat()
-        content = _content_hash(path, stat.st_mtime_ns, stat.st_size)
+    def _key(self, sample: Sample) -> str:
+        stat = sample.path.stat()
+        content = _content_hash(sample.path, stat.st_mtime_ns, stat.st_size)
         text = f"{content} {self.resize} {self.device.type} {self.batch_size}"
+        if sample.rotation:
+            text += f" rotated {sample.rotation!r}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _computed(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Outcome]]:
@@ -140,45 +143,66 @@ class FeatureStore:
             if not isinstance(outcome, BadImage):
                 self.backbone_calls += 1
                 if self._files is not None:
-                    self._files.write(self._key(sample.path), outcome)
+                    self._files.write(self._key(sample), outcome)
             yield sample, outcome
 
     def _in_batches(
-        self, samples: Sequence[Sample], work: Callable[[Sequence[Path]], list[Outcome]]
+        self, samples: Sequence[Sample], work: Callable[[Sequence[Sample]], list[Outcome]]
     ) -> Iterator[tuple[Sample, Outcome]]:
         """Every sample with its outcome, in order; several batches are worked on at a time."""
-        paths = [sample.path for sample in samples]
-        batches = [paths[start : start + self.batch_size] for start in range(0, len(paths), self.batch_size)]
+        batches = [samples[start : start + self.batch_size] for start in range(0, len(samples), self.batch_size)]
         threads = torch.get_num_threads() if self.device.type == "cpu" else max(1, self.num_workers)
         outcomes = (outcome for batch in _side_by_side(work, batches, threads) for outcome in batch)
         return zip(samples, outcomes, strict=True)
 
-    def _load(self, paths: Sequence[Path]) -> list[Outcome]:
+    def _load(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Images as uint8 (s, s, 3)."""
         images: list[Outcome] = []
-        for path in paths:
+        for sample in samples:
             try:
-                images.append(load_image(path, self.extractor.img_size, self.resize))
+                images.append(load_image(sample.path, self.extractor.img_size, self.resize, sample.rotation))
             except BadImage as bad:
                 images.append(bad)
         return images
 
-    def _extract(self, paths: Sequence[Path]) -> list[Outcome]:
+    def _extract(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Features (H, W, D) in fp16 of at most ``batch_size`` images."""
-        images = self._load(paths)
+        images = self._load(samples)
         readable = [image for image in images if not isinstance(image, BadImage)]
         features = iter(self._forward(readable) if readable else ())
         found = [image if isinstance(image, BadImage) else next(features) for image in images]
-        return [_finite(path, outcome) for path, outcome in zip(paths, found, strict=True)]
+        return [_finite(sample.path, outcome) for sample, outcome in zip(samples, found, strict=True)]
 
     def _forward(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """One pass of the backbone over a full batch: images as uint8 (s, s, 3) to features (n, H, W, D) in fp16."""
         size = self.extractor.img_size
         batch = np.zeros((self.batch_size, size, size, 3), dtype=np.uint8)
         batch[: len(images)] = images
-        with _one_thread():
-            pixels = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2).float() / 255  # (B,3,s,s)
-            return self.extractor(pixels)[: len(images)].to(STORAGE_DTYPE).cpu().numpy()
+        with _one_thread(), torch.no_grad():
+            return self._map(self._pixels(batch))[: len(images)].to(STORAGE_DTYPE).cpu().numpy()
+
+    def _pixels(self, images: np.ndarray) -> Tensor:
+        """Images as uint8 (B, s, s, 3) to RGB in 0..1 on the device, (B, 3, s, s)."""
+        return torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).float() / 255
+
+    def _map(self, pixels: Tensor) -> Tensor:
+        """RGB in 0..1 (B, 3, s, s) to features (B, H, W, D)."""
+        return self.extractor(pixels)
+
+
+def _view(sample: Sample) -> View:
+    return sample.path, sample.rotation
+
+
+def usable(outcome: Outcome) -> np.ndarray:
+    """The array.
+
+    Raises:
+        BadImage: there is none.
+    """
+    if isinstance(outcome, BadImage):
+        raise outcome
+    return outcome
 
 
 def _finite(path: Path, outcome: Outcome) -> Outcome:

@@ -8,9 +8,10 @@ from moleflow.config.run import DataConfig
 from moleflow.config.task import Task
 from moleflow.data.datasets import ImageDataset, Sample
 from moleflow.data.images import BadImage, check_samples
+from moleflow.data.rotation import Rotation
 from moleflow.data.tasks import split_validation
 from moleflow.extractors.cache import FeatureStore
-from moleflow.extractors.task_features import TaskFeatures
+from moleflow.extractors.task_features import FreshViews, TaskFeatures
 from moleflow.utils.errors import UsageError
 
 
@@ -23,14 +24,24 @@ class StreamData:
         config: what to hold out, and what to do with images that cannot be read.
         seed: seed of the held-out split.
         device: where features are wanted.
+        rotation: how training images are rotated; None leaves them as they are.
     """
 
-    def __init__(self, dataset: ImageDataset, store: FeatureStore, config: DataConfig, seed: int, device: torch.device):
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        store: FeatureStore,
+        config: DataConfig,
+        seed: int,
+        device: torch.device,
+        rotation: Rotation | None = None,
+    ):
         self.dataset = dataset
         self.store = store
         self.config = config
         self.seed = seed
         self.device = device
+        self.rotation = rotation
         self.skipped: dict[str, BadImage] = {}
         self._tests: dict[str, TaskFeatures] = {}
 
@@ -47,6 +58,10 @@ class StreamData:
     def training(self, task: Task) -> tuple[TaskFeatures, TaskFeatures]:
         """Features of the task's normal images: those it trains on, and those held out.
 
+        Rotation acts on the former alone, and on all that learns from them: the flow, the router's statistics and
+        whatever else looks at a task's batches. Fixed views count as images of their own, so an epoch shows each of
+        them once. Which images are held out does not depend on it.
+
         Raises:
             UsageError: no image of a class can be read.
         """
@@ -57,7 +72,7 @@ class StreamData:
                 raise UsageError(f"No training image of class {name!r} can be read; repair its train/good folder.")
             samples += mine
         normal, held_out = split_validation(samples, self.config.val_fraction, self.seed, task.name)
-        return self._features(normal, task), self._features(held_out, task)
+        return self._shown(normal, task), self._features(held_out, task)
 
     def test(self, class_name: str, task: Task) -> TaskFeatures:
         """Features of a class's test images, which are looked for and checked once."""
@@ -65,6 +80,14 @@ class StreamData:
             samples = self._prepared(self._readable(self.dataset.test(class_name)), f"test features {class_name}")
             self._tests[class_name] = self._features(samples, task)
         return self._tests[class_name]
+
+    def _shown(self, normal: list[Sample], task: Task) -> TaskFeatures:
+        if self.rotation is None:
+            return self._features(normal, task)
+        views = self.rotation.fixed(normal)
+        if self.rotation.views == 0:
+            return FreshViews(self.store, views, task.classes, self.device, self.rotation)
+        return self._features(self._prepared(views, f"rotated views {task.name}"), task)
 
     def _features(self, samples: list[Sample], task: Task) -> TaskFeatures:
         return TaskFeatures(self.store, samples, task.classes, self.device)

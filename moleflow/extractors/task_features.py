@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from moleflow.data.datasets import Sample
+from moleflow.data.rotation import Rotation
 from moleflow.extractors.batch import Batch
 from moleflow.extractors.cache import FeatureStore
+from moleflow.utils.seed import derive_seed
 
 
 class TaskFeatures:
@@ -39,7 +42,7 @@ class TaskFeatures:
         return len(self.samples)
 
     def take(self, indices: Sequence[int]) -> Tensor:
-        """Features of some images, (n, H, W, D)."""
+        """Features of some images, (n, H, W, D); with gradients where something before the backbone learns."""
         return self.store.features([self.samples[index] for index in indices]).to(self.device)
 
     def batches(self) -> Iterator[Batch]:
@@ -47,4 +50,40 @@ class TaskFeatures:
         for start in range(0, len(self.samples), self.batch_size):
             chosen = self.samples[start : start + self.batch_size]
             classes = torch.tensor([self.class_index[sample.class_name] for sample in chosen], device=self.device)
-            yield Batch(self.store.features(chosen).to(self.device), classes)
+            yield Batch(self._fixed_features(chosen), classes)
+
+    @torch.no_grad()
+    def _fixed_features(self, samples: Sequence[Sample]) -> Tensor:
+        """Features without gradients, whatever learns before the backbone."""
+        return self.store.features(samples).to(self.device)
+
+
+class FreshViews(TaskFeatures):
+    """I1 without fixed views: ``take`` shows images under angles drawn in that step, ``batches`` each under one angle.
+
+    The angles are a random stream that belongs to (seed, the task's name); each step goes on where the last one ended.
+
+    Args:
+        store: where features come from; it should keep nothing.
+        samples: the images, each with the rotation that ``batches`` shows.
+        classes: the task's classes.
+        device: where features are wanted.
+        rotation: the angles that may be drawn.
+    """
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        samples: Sequence[Sample],
+        classes: Sequence[str],
+        device: torch.device,
+        rotation: Rotation,
+    ):
+        super().__init__(store, samples, classes, device)
+        self.rotation = rotation
+        self.random = np.random.default_rng(derive_seed(rotation.seed, "+".join(sorted(classes)), "rotation"))
+
+    def take(self, indices: Sequence[int]) -> Tensor:
+        """Features of some images under new angles, (n, H, W, D)."""
+        views = self.rotation.fresh([self.samples[index] for index in indices], self.random)
+        return self.store.features(views).to(self.device)
