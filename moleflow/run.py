@@ -11,19 +11,25 @@ import torch
 from moleflow.config.resolve import Resolved
 from moleflow.config.run import RunConfig
 from moleflow.config.task import Task
+from moleflow.config.variants import RandomRotation, SlowStage, SpatialTransformer
 from moleflow.data.datasets import ImageDataset, open_dataset
 from moleflow.data.demo import write_demo
+from moleflow.data.rotation import Rotation
 from moleflow.data.tasks import make_stream
+from moleflow.evaluation.diagnostics import diagnose, flattened
 from moleflow.evaluation.evaluator import Evaluator
 from moleflow.evaluation.results import Evaluation, build_results
 from moleflow.extractors.cache import FeatureStore
+from moleflow.extractors.live import LiveStore
 from moleflow.extractors.stream_data import StreamData
 from moleflow.losses.build import build_loss
 from moleflow.models.build import build_extractor, build_model
 from moleflow.models.mole_nf import MoLEFlow
-from moleflow.models.task import expert_state
-from moleflow.trainer.checkpoint import check_writable, open_run
+from moleflow.models.task import per_task_parts
+from moleflow.trainer.checkpoint import BASE, check_writable, open_run
 from moleflow.trainer.continual_trainer import ContinualTrainer
+from moleflow.trainer.pretraining import base_features, holds_base, take_base
+from moleflow.trainer.regularizers.build import build_protector
 from moleflow.utils.env import choose_device, describe_environment
 from moleflow.utils.errors import UsageError
 from moleflow.utils.io import read_json, write_json
@@ -61,6 +67,25 @@ def run_name(run: RunConfig) -> str:
     return run.output.experiment_name or f"{run.data.dataset}-{run.features.backbone_name}-seed{run.training.seed}"
 
 
+def open_store(resolved: Resolved, model: MoLEFlow, device: torch.device) -> FeatureStore:
+    """Where features come from: the cache, or the backbone, or what learns before it."""
+    run = resolved.run
+    resize, workers = run.data.resize, run.hardware.num_workers
+    if isinstance(resolved.ablation.image, SpatialTransformer):
+        return LiveStore(model.features, model.extractor, resize, workers, device)
+    folder = Path(run.features.feature_cache or Path(run.output.log_dir) / "feature_cache")
+    kept = folder if run.features.cache_features else None
+    return FeatureStore(model.extractor, resize, kept, num_workers=workers, device=device)
+
+
+def rotation_of(resolved: Resolved) -> Rotation | None:
+    """How training images are rotated, if they are."""
+    match resolved.ablation.image:
+        case RandomRotation(degrees, views):
+            return Rotation(degrees, views, resolved.run.training.seed)
+    return None
+
+
 class Runner:
     """Everything one run needs, built from its configuration before anything is written.
 
@@ -81,18 +106,15 @@ class Runner:
         self.stream = make_stream(dataset.classes, chosen, run.stream.cl_scenario, run.stream.task_order)
         path = Path(run.output.log_dir) / run_name(run)
         extractor = build_extractor(resolved.ablation, run).to(self.device)
-        cache = Path(run.features.feature_cache or Path(run.output.log_dir) / "feature_cache")
-        store = FeatureStore(
-            extractor,
-            run.data.resize,
-            cache if run.features.cache_features else None,
-            num_workers=run.hardware.num_workers,
-            device=self.device,
-        )
-        self.data = StreamData(dataset, store, run.data, run.training.seed, self.device)
-        self.data.check(self.stream)
         self.model = build_model(resolved.ablation, extractor, run.training.seed).to(self.device)
+        store = open_store(resolved, self.model, self.device)
+        self.data = StreamData(dataset, store, run.data, run.training.seed, self.device, rotation_of(resolved))
+        self.data.check(self.stream)
+        if run.features.base_from and not (run.output.resume and (path / BASE).exists()):
+            take_base(self.model, Path(run.features.base_from))
         self.terms = build_loss(resolved.ablation)
+        self.protector = build_protector(resolved.ablation, run.training.seed)
+        self.slow = resolved.ablation.slow if isinstance(resolved.ablation.slow, SlowStage) else SlowStage()
         self.folder = open_run(path, resolved.to_json(), run.output.resume, run.output.overwrite)
         self.evaluator = Evaluator(self.model, self.data, run.data.resize)
         self.cost = self._stored_cost()
@@ -105,7 +127,8 @@ class Runner:
         """
         if self.complete:
             return self.results()
-        self.report.unlink(missing_ok=True)  # a paused run's: it would pass for the whole run's
+        for file in (self.report, self.diagnostics):  # a paused run's: they would pass for the whole run's
+            file.unlink(missing_ok=True)
         write_json(self.folder.path / "env.json", describe_environment(self.device))
         with RunLog(self.folder.path, self.config.output.tensorboard) as log:
             trainer = ContinualTrainer(
@@ -114,10 +137,16 @@ class Runner:
                 self.config.training,
                 lambda task, step, values: log.scalars(task.name, step, values),
                 self.config.hardware.amp,
+                self.protector,
+                self.slow.epochs,
+                self.slow.lr_ratio,
             )
+            self._start_from(trainer)
             for task in self.stream[: self.config.output.stop_after]:
                 self._learn(task, trainer)
                 self._evaluate(task, log)
+            if self.config.output.run_diagnostics:
+                self._diagnose(log)
             self._tell_skipped()
         return self.results()
 
@@ -125,12 +154,18 @@ class Runner:
     def complete(self) -> bool:
         """Whether every task is trained and evaluated, and the report is written."""
         evaluated = all(self._evaluation_file(task).exists() for task in self.stream)
-        return evaluated and self.report.exists()
+        diagnosed = self.diagnostics.exists() or not self.config.output.run_diagnostics
+        return evaluated and diagnosed and self.report.exists()
 
     @property
     def report(self) -> Path:
         """The page that is written last."""
         return self.folder.path / "report.html"
+
+    @property
+    def diagnostics(self) -> Path:
+        """What --run_diagnostics writes."""
+        return self.folder.path / "diagnostics.json"
 
     def results(self) -> dict[str, Any]:
         """The content of results.json, from the evaluations that are there."""
@@ -142,11 +177,25 @@ class Runner:
         files = [self._evaluation_file(task) for task in self.stream]
         return [Evaluation.from_dict(read_json(file)) for file in files if file.exists()]
 
+    def _start_from(self, trainer: ContinualTrainer) -> None:
+        """The shared part as the last finished task left it, or as it is before the stream."""
+        if self.folder.manifest["base"] is not None:
+            self.folder.load_base(self.model)
+            self.protector.load(self.folder.load_protector())
+        elif self.config.features.base_from is not None:
+            if not holds_base(Path(self.config.features.base_from)):  # else it was loaded before anything was written
+                self._pretrain(Path(self.config.features.base_from), trainer)
+            self.folder.save_base(self.model)
+
+    def _pretrain(self, source: Path, trainer: ContinualTrainer) -> None:
+        say(f"base: training on the images in {source}")
+        normal, bad = base_features(source, self.data.store, self.config.data.on_bad_image, self.device)
+        self.data.skipped.update({str(image.path): image for image in bad})
+        trainer.pretrain(normal)
+
     def _learn(self, task: Task, trainer: ContinualTrainer) -> None:
         if task.name in self.folder.finished:
             self.model.begin_task(task, self.config.training.seed)
-            if task.is_first:
-                self.folder.load_base(self.model)
             self.folder.load_task(self.model, task)
             return
         say(f"task {task.index + 1}/{len(self.stream)}: {task.name}")
@@ -155,7 +204,7 @@ class Runner:
         prepared = time.perf_counter()
         trainer.train(task, normal, held_out)
         dtype = getattr(torch, self.config.training.expert_dtype)
-        self.folder.save_task(self.model, task, dtype, self.config.training.seed)
+        self.folder.save_task(self.model, task, dtype, self.config.training.seed, self.protector.state())
         self._note_cost(task, feature_seconds=prepared - start, seconds=time.perf_counter() - prepared)
 
     def _evaluate(self, task: Task, log: RunLog) -> None:
@@ -172,6 +221,16 @@ class Runner:
         log.evaluation(task.index, results["final"]["routed"])
         say(f"  {summary(results)}")
         self._note_cost(task, evaluation_seconds=time.perf_counter() - start)
+
+    def _diagnose(self, log: RunLog) -> None:
+        tasks = [task for task in self.stream if task.name in self.model.tasks]
+        content = diagnose(self.model, self.data, tasks, self.config.data.resize)
+        write_json(self.diagnostics, content)
+        for task in tasks:
+            found = content["tasks"][task.name]
+            log.diagnostics(task.index, dict(flattened(found)))
+            for warning in found["warnings"]:
+                say(f"warning: {task.name}: {warning}")
 
     def _evaluation_file(self, task: Task) -> Path:
         return self.folder.path / "evaluations" / f"after_{task.index:03d}.json"
@@ -208,5 +267,5 @@ def summary(results: dict[str, Any]) -> str:
 
 
 def parameters_of(model: MoLEFlow, task: str) -> int:
-    """Numbers that a task's expert learns by gradient: its float32 tensors."""
-    return sum(value.numel() for value in expert_state(model, task).values() if value.dtype == torch.float32)
+    """Numbers that a task's expert learns by gradient."""
+    return sum(value.numel() for _, part in per_task_parts(model) for value in part[task].parameters())

@@ -1,7 +1,7 @@
 """Scores the test images of every task seen so far, on the oracle and on the routed way."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +15,8 @@ from moleflow.data.images import pixel_truth
 from moleflow.evaluation.metrics import image_metrics, pixel_metrics
 from moleflow.evaluation.results import ClassResult, Evaluation
 from moleflow.extractors.task_features import TaskFeatures
-from moleflow.models.mole_nf import MoLEFlow
+from moleflow.models.mole_nf import MoLEFlow, Scores
+from moleflow.models.scoring.calibration import Calibration, RawScores, ZScore
 
 SCORING_BATCH = 32
 """Images scored together; the last batch is padded to it, so that scores do not depend on how many images there are."""
@@ -30,7 +31,8 @@ class ClassScores:
         task: the name of the class's task.
         routed_tasks: the task the router gave each image.
         oracle_patches, routed_patches: patch scores (n, H, W) under the true and under the routed task.
-        oracle, routed: image scores (n,).
+        oracle, routed: image scores (n,), raw: on the scale of the task they were taken under.
+        unknown: whether the open set calls the image unknown, (n,) bool.
     """
 
     samples: list[Sample]
@@ -40,6 +42,7 @@ class ClassScores:
     routed_patches: Tensor
     oracle: np.ndarray
     routed: np.ndarray
+    unknown: np.ndarray
 
     @property
     def labels(self) -> np.ndarray:
@@ -51,6 +54,11 @@ class ClassScores:
         """Share of images that the router gave their own task."""
         hits = [name == self.task for name in self.routed_tasks]
         return sum(hits) / len(hits) if hits else None
+
+    def share_unknown(self, label: int) -> float | None:
+        """Share of the images with a label that are called unknown."""
+        chosen = self.unknown[self.labels == label]
+        return float(chosen.mean()) if len(chosen) else None
 
 
 class TestData(Protocol):
@@ -80,57 +88,104 @@ class Evaluator:
         """Evaluate every class of the tasks seen so far; ``scores`` holds what was scored."""
         self.scores = {name: self.score_class(name, task) for task in tasks for name in task.classes}
         results = [self._result(name, task) for task in tasks for name in task.classes]
-        labels = np.concatenate([scores.labels for scores in self.scores.values()])
-        routed = np.concatenate([scores.routed for scores in self.scores.values()])
-        return Evaluation(tasks[-1].index, tuple(results), image_metrics(labels, routed)["image_auroc"])
+        raw, calibrated = self._pooled(RawScores()), self._pooled(self.pooling_scale)
+        return Evaluation(tasks[-1].index, tuple(results), raw, calibrated)
+
+    @property
+    def pooling_scale(self) -> Calibration:
+        """The scale on which images of all tasks are ranked together: the run's own if it is one, else the z-score."""
+        return self.model.calibration if self.model.calibration.comparable else ZScore()
 
     @torch.no_grad()
     def score_class(self, class_name: str, task: Task) -> ClassScores:
         """Score a class's test images under its own task, and those the router sends elsewhere under that one too."""
         features = self.data.test(class_name, task)
-        oracle, routed, names = [], [], []
+        own, sent, names, unknown = [], [], [], []
         for batch in features.batches():
             padded = pad(batch.features, SCORING_BATCH)
-            own = self.model.score(padded, [task.name] * len(padded))[: len(batch.features)]
-            sent = self.model.router(batch.features, given=[task.name] * len(batch.features))
-            oracle.append(own)
-            routed.append(self._rescored(padded, own, sent, task.name))
-            names += sent
-        oracle_patches, routed_patches = join(oracle, self.model), join(routed, self.model)
+            count = len(batch.features)
+            routed = self.model.route(batch.features, given=[task.name] * count)
+            scores = self.model.score(padded, [task.name] * len(padded))
+            own.append(first(scores, count))
+            sent.append(self._rescored(padded, own[-1], routed, task.name))
+            names += routed
+            unknown += self.model.unknown(batch.features, routed).tolist()
+        oracle, routed_scores = join(own, self.model), join(sent, self.model)
         return ClassScores(
             features.samples,
             task.name,
             names,
-            oracle_patches,
-            routed_patches,
-            self.model.aggregation(oracle_patches).cpu().numpy(),
-            self.model.aggregation(routed_patches).cpu().numpy(),
+            oracle.patches,
+            routed_scores.patches,
+            oracle.images.numpy(),
+            routed_scores.images.numpy(),
+            np.array(unknown, dtype=bool),
         )
+
+    def calibrated(self, raw: np.ndarray, tasks: Sequence[str], scale: Calibration | None = None) -> np.ndarray:
+        """Raw image scores (n,) of the given tasks on a scale (default: the run's own), (n,)."""
+        return self.model.calibrated(torch.from_numpy(raw).to(self._device), tasks, scale).cpu().numpy()
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def _ranked(self, raw: np.ndarray, tasks: Sequence[str], scale: Calibration) -> np.ndarray | None:
+        """Scores on a scale, turned so that higher is more anomalous; None where a task has no such scale."""
+        values = self.calibrated(raw, tasks, scale)
+        if np.isnan(values).any():
+            return None
+        return values if scale.higher_is_anomalous else -values
+
+    def _pooled(self, scale: Calibration) -> float | None:
+        """Image AUROC over the images of all classes together."""
+        ranked = [self._ranked(scores.routed, scores.routed_tasks, scale) for scores in self.scores.values()]
+        known = [values for values in ranked if values is not None]
+        if len(known) < len(ranked):
+            return None
+        labels = np.concatenate([scores.labels for scores in self.scores.values()])
+        return image_metrics(labels, np.concatenate(known))["image_auroc"]
 
     def pixel_maps(self, patches: Tensor) -> np.ndarray:
         """Patch scores (n, H, W) -> pixel maps (n, h, h)."""
         return torch.cat([self.model.pixel_map(part) for part in patches.split(SCORING_BATCH)]).cpu().numpy()
 
-    def _rescored(self, padded: Tensor, own: Tensor, sent: list[str], task: str) -> Tensor:
+    def _rescored(self, padded: Tensor, own: Scores, routed: list[str], task: str) -> Scores:
         """Scores on the routed way: the image's own where the router is right."""
-        scores = own.clone()
-        for other in dict.fromkeys(name for name in sent if name != task):
-            rows = [index for index, name in enumerate(sent) if name == other]
-            scores[rows] = self.model.score(padded, [other] * len(padded))[rows]
-        return scores
+        patches, images = own.patches.clone(), own.images.clone()
+        for other in dict.fromkeys(name for name in routed if name != task):
+            rows = [index for index, name in enumerate(routed) if name == other]
+            scores = self.model.score(padded, [other] * len(padded))
+            patches[rows], images[rows] = scores.patches[rows], scores.images[rows]
+        return Scores(patches, images)
 
     def _result(self, class_name: str, task: Task) -> ClassResult:
         scores = self.scores[class_name]
         return ClassResult(
             class_name,
             task.index,
-            self._metrics(scores, scores.oracle_patches, scores.oracle),
-            self._metrics(scores, scores.routed_patches, scores.routed),
+            self._metrics(scores, scores.oracle_patches, scores.oracle, [task.name] * len(scores.samples)),
+            self._metrics(scores, scores.routed_patches, scores.routed, scores.routed_tasks),
             scores.routing_accuracy if self.model.router.chooses else None,
+            len(self.model.reference[task.name].scores),
+            self._unknown(scores),
         )
 
-    def _metrics(self, scores: ClassScores, patches: Tensor, image_scores: np.ndarray) -> dict[str, float | None]:
-        """Metrics of one class; computed once for bit-identical scores."""
+    def _unknown(self, scores: ClassScores) -> dict[str, float | None]:
+        rejects = self.model.open_set.rejects
+        return {
+            name: scores.share_unknown(label) if rejects else None for label, name in enumerate(("normal", "defect"))
+        }
+
+    def _metrics(
+        self, scores: ClassScores, patches: Tensor, raw: np.ndarray, tasks: Sequence[str]
+    ) -> dict[str, float | None]:
+        """Metrics of one class on the run's scale, or on raw scores where a task has none.
+
+        They are computed once for bit-identical scores.
+        """
+        ranked = self._ranked(raw, tasks, self.model.calibration)
+        image_scores = raw if ranked is None else ranked
         key = hashlib.sha256(patches.cpu().numpy().tobytes() + image_scores.tobytes()).hexdigest()
         if key not in self._metrics_of:
             pixels = self._pixel_metrics(scores, patches)
@@ -152,6 +207,12 @@ def pad(features: Tensor, batch: int) -> Tensor:
     return torch.cat([features, features.new_zeros(missing, *features.shape[1:])]) if missing > 0 else features
 
 
-def join(parts: Iterable[Tensor], model: MoLEFlow) -> Tensor:
-    """Concatenate patch scores; a class without test images has none."""
-    return torch.cat([torch.zeros(0, *model.extractor.grid), *(part.cpu() for part in parts)])
+def first(scores: Scores, count: int) -> Scores:
+    """The scores of the first images of a batch."""
+    return Scores(scores.patches[:count], scores.images[:count])
+
+
+def join(parts: Sequence[Scores], model: MoLEFlow) -> Scores:
+    """Concatenate scores of batches, on the CPU; a class without test images has none."""
+    patches = [torch.zeros(0, *model.extractor.grid), *(part.patches.cpu() for part in parts)]
+    return Scores(torch.cat(patches), torch.cat([torch.zeros(0), *(part.images.cpu() for part in parts)]))

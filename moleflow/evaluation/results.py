@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class ClassResult:
         oracle: value of each of `METRICS` when every image is given to its own task's expert.
         routed: the same when the router chooses.
         routing_accuracy: share of the class's test images sent to the right task; None without a router.
+        reference_n: held-out normal images of its task that calibration and threshold rest on.
+        unknown: share of its test images called unknown, for "normal" and "defect"; None without an open set.
     """
 
     class_name: str
@@ -34,6 +36,8 @@ class ClassResult:
     oracle: Values
     routed: Values
     routing_accuracy: float | None
+    reference_n: int | None = None
+    unknown: Values = field(default_factory=lambda: {"normal": None, "defect": None})
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Evaluation:
         after_task: index of the task learned last.
         classes: one result for each class seen so far.
         pooled_raw: image AUROC over the images of all classes together, scores as they are.
-        pooled_calibrated: the same on scores calibrated per task; None without calibration.
+        pooled_calibrated: the same on scores calibrated per task; None where a task has too few reference scores.
     """
 
     after_task: int
@@ -170,6 +174,8 @@ def _class_row(result: ClassResult) -> dict[str, Any]:
         **{metric: result.routed.get(metric) for metric in METRICS},
         "task": result.task,
         "routing_accuracy": result.routing_accuracy,
+        "reference_n": result.reference_n,
+        "unknown": result.unknown,
         "oracle": {metric: result.oracle.get(metric) for metric in METRICS},
     }
 

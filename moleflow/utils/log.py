@@ -75,6 +75,12 @@ class RunLog:
                 if value is not None:
                     self.board.add_scalar(f"evaluation/{name}", value, after_task)
 
+    def diagnostics(self, task: int, values: dict[str, float]) -> None:
+        """What diagnostics.json holds of a task, for TensorBoard alone."""
+        if self.board:
+            for name, value in values.items():
+                self.board.add_scalar(f"diagnostics/{name}", value, task)
+
     def _line(self, values: dict[str, Any]) -> None:
         self.metrics.write(json.dumps(values) + "\n")
         self.metrics.flush()

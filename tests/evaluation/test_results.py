@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,10 @@ def test_keys_are_the_contract(evaluations: list[Evaluation]) -> None:
         assert list(results[part]) == ["fm", "bwt", "average_incremental"]
         assert all(tuple(values) == METRICS for values in results[part].values())
     assert tuple(results["matrix"]) == tuple(results["matrix_routed"]) == METRICS
-    assert set(results["per_class"]["solar"]) == {*METRICS, "task", "routing_accuracy", "oracle"}
+    row = results["per_class"]["solar"]
+    assert set(row) == {*METRICS, "task", "routing_accuracy", "reference_n", "unknown", "oracle"}
+    assert row["reference_n"] is None
+    assert row["unknown"] == {"normal": None, "defect": None}
     assert json.loads(json.dumps(results, allow_nan=False)) == results
 
 
@@ -80,6 +84,13 @@ def test_per_class_rows_are_routed_with_the_oracle_beside(evaluations: list[Eval
     assert row["image_ap"] == pytest.approx(0.5)
     assert row["oracle"]["image_ap"] == 0.6
     assert (row["task"], row["routing_accuracy"]) == (0, 0.5)
+
+
+def test_per_class_rows_say_what_calibration_rests_on_and_how_much_is_unknown() -> None:
+    one = replace(result("screw", 0, 0.8), reference_n=21, unknown={"normal": 0.1, "defect": 0.4})
+    row = build_results("demo", TASKS, [Evaluation(0, (one,), 0.7)])["per_class"]["screw"]
+    assert row["reference_n"] == 21
+    assert row["unknown"] == {"normal": 0.1, "defect": 0.4}
 
 
 def test_order_and_repetition_of_evaluations(evaluations: list[Evaluation]) -> None:

@@ -13,6 +13,8 @@ from moleflow.evaluation.results import METRICS
 NUMBERS_WIDTH = 66  # all columns but the first, with gaps
 NARROWEST = 80  # what rich takes a pipe for; below that, lines run on rather than lose numbers
 
+SCALE_NOTE = "raw scores of different tasks are not on one scale; calibrated ones are"
+
 
 def print_results(results: dict[str, Any], console: Console) -> None:
     """Print one row a class and the mean (routed, in percent), then forgetting, transfer and routing.
@@ -23,7 +25,7 @@ def print_results(results: dict[str, Any], console: Console) -> None:
     """
     width = max(console.width, NARROWEST)
     console.print(_table(results, name_width=width - NUMBERS_WIDTH), width=width, crop=False)
-    for line in (_continual_line(results), _routing_line(results)):
+    for line in (_continual_line(results), _routing_line(results), SCALE_NOTE):
         console.print(Text(line), soft_wrap=True)
 
 

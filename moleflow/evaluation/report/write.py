@@ -3,6 +3,7 @@
 import csv
 import math
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -48,19 +49,34 @@ def write_report(folder: Path, results: dict[str, Any], evaluator: Evaluator, ru
     print(f"{'report' if (folder / 'report.html').exists() else 'run'}: {folder / 'report.html'}")
 
 
+PREDICTION_COLUMNS = (
+    "path", "class", "defect", "label", "task", "routed_task", "score", "oracle_score", "threshold", "anomalous",
+    "unknown",
+)  # fmt: skip
+"""Scores and thresholds are on the run's scale; the decision is the one that scale and threshold mean."""
+
+
 def write_predictions(evaluator: Evaluator, path: Path) -> None:
-    """One row for each test image: its truth, its routed task, its scores and its task's threshold."""
+    """One row for each test image: its truth, its routed task, its scores and its task's threshold, the decisions."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(["path", "class", "defect", "label", "task", "routed_task", "score", "oracle_score", "threshold"])
+        rows.writerow(PREDICTION_COLUMNS)
         for name, scores in evaluator.scores.items():
-            for index, sample in enumerate(scores.samples):
-                sent = scores.routed_tasks[index]
-                threshold = evaluator.model.threshold(sent).item()
-                rows.writerow(
-                    [sample.path, name, sample.defect, sample.label, scores.task, sent]
-                    + [f"{value:.9g}" for value in (scores.routed[index], scores.oracle[index], threshold)]
-                )
+            rows.writerows(_prediction_rows(evaluator, name, scores))
+
+
+def _prediction_rows(evaluator: Evaluator, name: str, scores: ClassScores) -> Iterator[list[Any]]:
+    own = [scores.task] * len(scores.samples)
+    raw_thresholds = np.array([evaluator.model.threshold(task).item() for task in scores.routed_tasks])
+    routed = evaluator.calibrated(scores.routed, scores.routed_tasks)
+    oracle = evaluator.calibrated(scores.oracle, own)
+    thresholds = evaluator.calibrated(raw_thresholds, scores.routed_tasks)
+    for index, (sample, sent) in enumerate(zip(scores.samples, scores.routed_tasks, strict=True)):
+        limit = raw_thresholds[index]
+        anomalous = "" if math.isnan(limit) else int(scores.routed[index] > limit)
+        numbers = [f"{value[index]:.9g}" for value in (routed, oracle, thresholds)]
+        truth = [sample.path, name, sample.defect, sample.label, scores.task, sent]
+        yield [*truth, *numbers, anomalous, int(scores.unknown[index])]
 
 
 def draw_figures(folder: Path, results: dict[str, Any], evaluator: Evaluator) -> list[Path]:
