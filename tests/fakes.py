@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from moleflow.config.ablation import AblationConfig, Dia, Flow, Lora, PlainSubnet
+from moleflow.config.ablation import AblationConfig
 from moleflow.config.run import TrainingConfig
 from moleflow.config.task import Task
+from moleflow.config.variants import Dia, Flow, Lora, PlainSubnet
 from moleflow.extractors.base import Extractor, Normalization
 from moleflow.extractors.batch import Batch
 from moleflow.losses.build import build_loss

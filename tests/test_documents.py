@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from moleflow.config.cli import parse
-from moleflow.config.presets import ABLATIONS, PRESETS
+from moleflow.config.presets import ABLATIONS, ALIASES, PRESETS, SHORTHANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "documents").glob("*.md"))]
@@ -54,7 +54,7 @@ def test_every_source_file_named_exists(name):
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_flag_preset_and_ablation_named_exists(name):
     flags = parse(["--seed", "0"])[0].flags
-    known = {*flags, "preset", "ablation", "config", "help", "print_config"}
+    known = {*flags, "preset", "ablation", "config", "help", "print_config", *ALIASES, *SHORTHANDS}
     known |= {f"no_{flag.removeprefix('use_')}" for flag in flags}
     for flag in re.findall(r"(?<![\w-])--([a-z]\w+)", TEXTS[name]):
         assert flag in known, flag
@@ -72,7 +72,13 @@ def test_the_reproduction_table_lists_every_preset():
     assert set(PRESETS) <= set(rows)
 
 
-@pytest.mark.parametrize("script", ["run.sh", ".ci/run"])
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_script_named_exists_and_may_be_started(name):
+    for script in re.findall(r"\bscripts/\w+\.(?:sh|py)\b", TEXTS[name]):
+        assert (ROOT / script).stat().st_mode & 0o111, script
+
+
+@pytest.mark.parametrize("script", ["run.sh", ".ci/run", *(f"scripts/{s.name}" for s in ROOT.glob("scripts/*.sh"))])
 def test_shell_scripts_have_no_syntax_errors(script):
     done = subprocess.run(["bash", "-n", str(ROOT / script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

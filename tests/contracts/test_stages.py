@@ -1,72 +1,90 @@
-"""Every stage of the data path, moved away from identity: shapes, inverse, log-det against autograd, gradients."""
+"""Every part of the data path, moved away from identity: shapes, inverse, log-det against autograd, gradients.
+
+The tables hold every variant of every slot, so a new variant is tested as soon as it exists.
+"""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from moleflow.config.ablation import (
-    AblationConfig,
-    ConditionalPosition,
-    Dia,
-    Flow,
-    Lora,
-    NoAdapter,
-    NoContext,
-    NoDia,
-    NoLora,
-    NoPosition,
-    PlainSubnet,
-    ScaleContextSubnet,
-    SinCosPosition,
-    SpatialMixer,
-    WhiteningAdapter,
-)
+from moleflow.config import variants as v
+from moleflow.config.ablation import AblationConfig
+from moleflow.config.knobs import variants_of
+from moleflow.config.resolve import slots
 from moleflow.config.task import Task
-from moleflow.models.build import build_adapter, build_context, build_dia, build_flow, build_position
-from moleflow.models.coupling import CouplingFlow
+from moleflow.extractors.batch import Batch
+from moleflow.models.build.adapter import build_adapter, build_dia
+from moleflow.models.build.context import build_context
+from moleflow.models.build.flow import build_flow
+from moleflow.models.build.position import build_position
 from moleflow.models.stages import InvertibleStage, Mapping, Stage
-from moleflow.models.task import begin_task, trained_in
+from moleflow.models.task import begin_task, start_task, trained_in
 
 SHAPE = (2, 3, 5)
 TASKS = (Task(("a",), 0), Task(("b",), 1))
+SMALL = AblationConfig(flow=v.Flow(layers=3), lora=v.Lora(rank=2), subnet=v.PlainSubnet())
+OPTIONS: dict[type, dict[str, Any]] = {
+    v.Dia: {"blocks": 3, "hidden_ratio": 3.0}, v.ScaleContextSubnet: {"kernel": 3}, v.Lora: {"rank": 2},
+    v.SpatialLora: {"rank": 2, "grid_size": 2}, v.PlainSubnet: {"hidden_ratio": 2.0},
+    v.GatedContextSubnet: {"kernel": 3},
+    v.ConditionalPosition: {"channels": 8}, v.ContentPosition: {"prototypes": 3}, v.HybridPosition: {"prototypes": 3},
+    v.GlobalContext: {"regions": 2}, v.RelativePosition: {"max_distance": 2},
+}  # fmt: skip
 
 
-def flow(subnet: PlainSubnet | ScaleContextSubnet, lora: Lora | NoLora) -> CouplingFlow:
-    return build_flow(replace(AblationConfig(), flow=Flow(layers=3), subnet=subnet, lora=lora), SHAPE)
+def small(slot: str, variant: type, **more: Any) -> AblationConfig:
+    """A small configuration with one variant in its slot."""
+    return replace(SMALL, **{slot: variant(**OPTIONS.get(variant, {})), **more})
 
 
-SMALL_LORA = Lora(rank=2)
-PATCHWISE = {
-    "flow, plain subnet, lora": lambda: flow(PlainSubnet(), SMALL_LORA),
-    "flow, plain subnet, shared": lambda: flow(PlainSubnet(0.5), NoLora()),
-    "dia": lambda: build_dia(Dia(3, 3.0), SHAPE, 1.9),
-    "no dia": lambda: build_dia(NoDia(), SHAPE, 1.9),
-    "no adapter": lambda: build_adapter(NoAdapter(), SHAPE),
+def table(slot: str, build: Any, **more: Any) -> dict[str, Any]:
+    """Name -> maker of the part, for every variant of a slot."""
+    return {
+        f"{slot}: {variant.__name__}": lambda variant=variant: build(small(slot, variant, **more), SHAPE)
+        for variant in variants_of(slots()[slot])
+    }
+
+
+FLOWS = {
+    **table("subnet", build_flow),
+    **table("lora", build_flow),
+    **table("sharing", build_flow),
+    "flow told its position": lambda: build_flow(small("position", v.ConditionalPosition), SHAPE),
+    "flow, spectral norm": lambda: build_flow(replace(SMALL, flow=v.Flow(layers=3, spectral_norm=True)), SHAPE),
+    "flow, all of its own, spatial": lambda: build_flow(small("subnet", v.CpcfSubnet, sharing=v.Separated()), SHAPE),
 }
-PATCHWISE["flow told its position"] = lambda: build_flow(
-    replace(AblationConfig(), flow=Flow(layers=3), subnet=PlainSubnet(2.0), lora=SMALL_LORA,
-            position=ConditionalPosition(channels=8)), SHAPE
-)  # fmt: skip
-GRIDWISE = {"flow, scale context, lora": lambda: flow(ScaleContextSubnet(kernel=3), SMALL_LORA)}
-INVERTIBLE = {**PATCHWISE, **GRIDWISE}
-STAGES = {**INVERTIBLE, "whitening": lambda: build_adapter(WhiteningAdapter(), SHAPE)}
+STAGES = {**FLOWS, **table("adapter", build_adapter), **table("dia", build_dia)}
+SEPARATED_CONTEXTS = table("context", build_context, sharing=v.Separated())
 MAPPINGS = {
-    "position": lambda: build_position(SinCosPosition(), SHAPE),
-    "no position": lambda: build_position(NoPosition(), SHAPE),
-    "spatial mixer": lambda: build_context(SpatialMixer(), SHAPE),
-    "no context": lambda: build_context(NoContext(), SHAPE),
+    **table("position", build_position),
+    **table("context", build_context),
+    **{f"{name}, separated": maker for name, maker in SEPARATED_CONTEXTS.items()},
 }
+LOOKS_AROUND = ("ScaleContextSubnet", "GatedContextSubnet", "CpcfSubnet", "spatial")
+"""Stages of which only the log-det's sum over the grid is a determinant."""
+NO_BIJECTIONS = ("adapter: WhiteningAdapter", "adapter: FilmAdapter", "adapter: InstanceNormAdapter")
+INVERTIBLE = {name: maker for name, maker in STAGES.items() if name not in NO_BIJECTIONS}
+PATCHWISE = {name: maker for name, maker in INVERTIBLE.items() if not name.endswith(LOOKS_AROUND)}
+STAY_AS_THEY_ARE = ("adapter: NoAdapter", "dia: NoDia")
+
+
+def batches() -> list[Batch]:
+    """Features of five images of one class."""
+    return [Batch(features(5, seed=3), torch.zeros(5, dtype=torch.long))]
 
 
 def moved(make, seed: int = 0) -> nn.Module:
-    """The part in float64 with two tasks, all parameters moved away from the identity start."""
+    """The part in float64 with two tasks, started on features, all parameters moved away from the identity start."""
     torch.manual_seed(seed)
     part = make()
+    part.double()
     for task in TASKS:
         begin_task(part, task, seed)
-    part.double()
+        part.double()
+        start_task(part, task, batches)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in part.parameters():
@@ -102,7 +120,7 @@ def test_inverse_undoes_forward(name):
     x = features()
     z, _ = stage(x, "b")
     torch.testing.assert_close(stage.inverse(z, "b"), x, rtol=0, atol=1e-10)
-    if not name.startswith("no "):
+    if name not in STAY_AS_THEY_ARE:
         assert (z - x).abs().max() > 0.1, "not moved away from the identity"
 
 
@@ -135,7 +153,7 @@ def test_summed_logdet_is_the_grids_jacobian(name):
 
 
 def test_scale_context_looks_at_neighbours():
-    stage = moved(GRIDWISE["flow, scale context, lora"])
+    stage = moved(FLOWS["subnet: ScaleContextSubnet"])
     x = features(batch=1)
     nudged = x.clone()
     nudged[0, 0, 1, :2] += 1
@@ -143,14 +161,14 @@ def test_scale_context_looks_at_neighbours():
 
 
 def test_a_flow_told_its_position_treats_equal_patches_differently():
-    stage = moved(PATCHWISE["flow told its position"])
+    stage = moved(FLOWS["flow told its position"])
     same = features(batch=1)[:, :1, :1].expand(1, *SHAPE)
     z = stage(same, "a")[0][0].flatten(0, 1)
     assert torch.pdist(z).min() > 1e-3
 
 
 def test_whitening_logdet_is_that_of_its_affine_part():
-    adapter = moved(STAGES["whitening"])
+    adapter = moved(STAGES["adapter: WhiteningAdapter"])
     affine = adapter.affine["a"]
     patch = features()[0, 0, 0]
     jacobian = torch.autograd.functional.jacobian(affine, patch)
@@ -160,7 +178,7 @@ def test_whitening_logdet_is_that_of_its_affine_part():
 
 
 def test_whitening_starts_at_layer_norm_and_stays_in_its_bounds():
-    adapter = build_adapter(WhiteningAdapter(), SHAPE)
+    adapter = STAGES["adapter: WhiteningAdapter"]()
     begin_task(adapter, TASKS[0], 0)
     x = features().float()
     y, logdet = adapter(x, "a")
@@ -175,12 +193,12 @@ def test_whitening_starts_at_layer_norm_and_stays_in_its_bounds():
 
 
 def test_only_the_first_task_is_pulled_to_the_identity():
-    adapter = moved(STAGES["whitening"])
+    adapter = moved(STAGES["adapter: WhiteningAdapter"])
     assert adapter.penalty(TASKS[0]) > 0
     assert adapter.penalty(TASKS[1]) == 0
 
 
-@pytest.mark.parametrize("name", ["flow, plain subnet, lora", "flow, scale context, lora", "dia"])
+@pytest.mark.parametrize("name", [*FLOWS, "dia: Dia"])
 def test_stages_start_as_the_identity(name):
     torch.manual_seed(0)
     stage = STAGES[name]()
@@ -192,12 +210,12 @@ def test_stages_start_as_the_identity(name):
 
 
 def test_the_mixer_starts_as_the_identity_and_then_mixes():
-    mixer = build_context(SpatialMixer(), SHAPE)
+    mixer = MAPPINGS["context: SpatialMixer"]()
     x = features().float()
     assert torch.equal(mixer(x, "a"), x)
     nudged = features(batch=1)
     nudged[0, 0, 1] += 1
-    part = moved(MAPPINGS["spatial mixer"])
+    part = moved(MAPPINGS["context: SpatialMixer"])
     assert (part(features(batch=1), "a") - part(nudged, "a"))[0, 0, 0].abs().max() > 1e-6
 
 
@@ -228,6 +246,6 @@ def test_state_dicts_make_a_round_trip(name):
 
 def test_positions_differ_from_cell_to_cell_for_any_dim():
     for dim in (5, 8, 152):
-        grid = build_position(SinCosPosition(), (7, 9, dim)).grid.flatten(0, 1)
+        grid = build_position(SMALL, (7, 9, dim)).grid.flatten(0, 1)
         assert grid.shape == (63, dim)
         assert torch.pdist(grid).min() > 0.05

@@ -1,0 +1,32 @@
+#!/usr/bin/env python
+"""Gather the runs of run_measured_ablations.sh: FOLDER of runs -> documents/ablations_measured.json."""
+
+import sys
+from pathlib import Path
+
+from here import ROOT
+
+from moleflow.analysis.measured import collect
+from moleflow.utils.errors import MoleflowError
+from moleflow.utils.io import write_json
+
+
+def main(words: list[str]) -> int:
+    """Write the file; the exit code is 1 where no run can be read, 2 where no folder is given."""
+    if len(words) != 1:
+        print("usage: collect_measured.py FOLDER", file=sys.stderr)
+        return 2
+    try:
+        measured, trouble = collect(Path(words[0]))
+        write_json(ROOT / "documents" / "ablations_measured.json", measured)
+    except MoleflowError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    for sentence in trouble:
+        print(f"left out: {sentence}", file=sys.stderr)
+    print(f"{len(measured['rows'])} rows: documents/ablations_measured.json")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,28 @@
+#!/usr/bin/env python
+"""Tabulate the runs in a folder: accuracy, routing, forgetting, cost; mean ± std over seeds."""
+
+import sys
+from pathlib import Path
+
+import here  # noqa: F401
+from rich.console import Console
+
+from moleflow.analysis.summary import print_summary
+from moleflow.utils.errors import MoleflowError
+
+
+def main(words: list[str]) -> int:
+    """Print the table; the exit code is 2 where the folder is missing or holds no run."""
+    if len(words) != 1 or words[0].startswith("-"):
+        print("usage: summarize_runs.py LOG_DIR", file=sys.stderr)
+        return 2
+    try:
+        print_summary(Path(words[0]), Console())
+    except MoleflowError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
