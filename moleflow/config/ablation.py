@@ -145,6 +145,11 @@ class AblationConfig:
         "Second view: a Gaussian for each place",
         {"use_place_gaussian": v.PlaceGaussian, "no_place_gaussian": v.NoPlaceGaussian},
     )
+    border: v.BorderRamp | v.NoBorderRamp = slot(
+        v.NoBorderRamp(),
+        "Weight of patches near the frame",
+        {"use_border_ramp": v.BorderRamp, "no_border_ramp": v.NoBorderRamp},
+    )
     consistency: v.NoConsistency | v.LocalConsistency | v.MultiscaleConsistency = slot(
         v.NoConsistency(), "Agreement of neighbouring patch scores", CONSISTENCIES
     )

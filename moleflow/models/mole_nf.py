@@ -43,6 +43,7 @@ class Parts(NamedTuple):
     dia: Stage
     scorer: PatchScorer
     fusion: ScoreMapping
+    border: ScoreMapping
     consistency: ScoreMapping
     aggregation: Aggregation
     pixel_map: PixelMap
@@ -94,8 +95,8 @@ class MoLEFlow(nn.Module):
     def __init__(self, parts: Parts):
         super().__init__()
         self.warp, self.extractor, self.position, self.adapter, self.context, self.flow, self.dia = parts[:7]
-        self.scorer, self.fusion, self.consistency, self.aggregation = parts[7:11]
-        self.pixel_map, self.calibration, self.router, self.open_set = parts[11:]
+        self.scorer, self.fusion, self.border, self.consistency, self.aggregation = parts[7:12]
+        self.pixel_map, self.calibration, self.router, self.open_set = parts[12:]
         self.reference = PerTask(ScoreReference)
         self.tasks: dict[str, Task] = {}
         self.requires_grad_(False)
@@ -166,6 +167,7 @@ class MoLEFlow(nn.Module):
         """Scores of features (B, H, W, D) as products of one task."""
         patches = self.scorer(self, features, task)  # (B, H, W)
         patches = self.fusion(patches, features, task)  # (B, H, W)
+        patches = self.border(patches, features, task)  # (B, H, W)
         patches = self.consistency(patches, features, task)  # (B, H, W)
         return Scores(patches, self.aggregation(patches, task))  # (B, H, W), (B,)
 

@@ -14,6 +14,7 @@ from moleflow.config.task import Task
 from moleflow.models.build.scoring import build_aggregation
 from moleflow.models.scoring.adaptive import Adaptive
 from moleflow.models.scoring.aggregation import Aggregation, Max, Mean, Percentile, TopK, TopKPercent
+from moleflow.models.scoring.border import BorderRamp, ramp
 from moleflow.models.scoring.reference import ScoreReference
 from moleflow.models.scoring.smoothing import PixelMap, gaussian_blur
 from moleflow.models.scoring.spatial_cluster import SpatialCluster, opened
@@ -188,3 +189,20 @@ def test_a_reference_loads_any_number_of_scores():
     target.load_state_dict(source.state_dict())
     assert target.scores.tolist() == [1.0, 2.0, 3.0]
     assert torch.equal(target.threshold, source.threshold)
+
+
+def test_the_borders_weight_rises_from_the_frame():
+    expected = torch.tensor([1 / 3, 2 / 3, 1, 1, 1, 2 / 3, 1 / 3])
+    weight = ramp(7, 7, 0.25)
+    torch.testing.assert_close(weight[3], expected)
+    torch.testing.assert_close(weight[0], torch.full((7,), 1 / 3))
+    assert torch.equal(ramp(4, 9, 0.0), torch.ones(4, 9))
+
+
+def test_the_border_ramp_pulls_to_the_images_median_whatever_the_scores_sign():
+    scores = torch.full((2, 5, 5), -50.0)
+    scores[0, 0, 2], scores[0, 2, 2], scores[1] = -20.0, -20.0, 7.0
+    out = BorderRamp((5, 5), 0.2)(scores, torch.zeros(2, 5, 5, 3), "any")
+    assert out[0, 0, 2].item() == pytest.approx(-35.0)
+    assert out[0, 2, 2].item() == -20.0
+    assert torch.equal(out[1], scores[1])

@@ -99,11 +99,12 @@ from moleflow.config.variants.score import (
     TopKPercent,
     ZScore,
 )
-from moleflow.config.variants.views import NoPlaceGaussian, PlaceGaussian
+from moleflow.config.variants.views import BorderRamp, NoBorderRamp, NoPlaceGaussian, PlaceGaussian
 
 __all__ = [
     "Adaptive",
     "AsIs",
+    "BorderRamp",
     "CenterLoss",
     "ClosedSet",
     "Cnn",
@@ -139,6 +140,7 @@ __all__ = [
     "MultiscaleConsistency",
     "NllScore",
     "NoAdapter",
+    "NoBorderRamp",
     "NoCenterLoss",
     "NoConsistency",
     "NoContext",

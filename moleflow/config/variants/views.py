@@ -1,4 +1,4 @@
-"""V: second views of a task's patches, in closed form, fused with the flow's score."""
+"""V: second views of a task's patches, in closed form, fused with the flow's score; and how much the frame counts."""
 
 from dataclasses import dataclass
 
@@ -16,3 +16,17 @@ class PlaceGaussian:
 @dataclass(frozen=True)
 class NoPlaceGaussian:
     """No Gaussians beside the flow."""
+
+
+@dataclass(frozen=True)
+class BorderRamp:
+    """V2: scores near the frame count less."""
+
+    share: float = knob(
+        0.1, "Part of the side over which their weight rises.", "border_ramp", low=0, high=0.5, selects=True
+    )
+
+
+@dataclass(frozen=True)
+class NoBorderRamp:
+    """Every patch counts the same."""

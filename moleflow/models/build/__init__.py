@@ -22,7 +22,7 @@ from moleflow.models.build.scoring import (
     build_pixel_map,
     build_scorer,
 )
-from moleflow.models.build.views import build_fusion
+from moleflow.models.build.views import build_border, build_fusion
 from moleflow.models.mole_nf import MoLEFlow, Parts
 from moleflow.utils.seed import derive_seed
 
@@ -45,6 +45,7 @@ def build_model(config: AblationConfig, extractor: Extractor, seed: int) -> MoLE
                 dia=build_dia(config, shape),
                 scorer=build_scorer(config, shape),
                 fusion=build_fusion(config, shape),
+                border=build_border(config, shape),
                 consistency=build_consistency(config),
                 aggregation=build_aggregation(config, shape),
                 pixel_map=build_pixel_map(config, extractor.img_size),

@@ -1,8 +1,9 @@
-"""V: second views of a task's patches."""
+"""V: second views of a task's patches, and how much the frame counts."""
 
 from moleflow.config import variants as cfg
 from moleflow.config.ablation import AblationConfig
 from moleflow.models.build.policy import Shape
+from moleflow.models.scoring.border import BorderRamp
 from moleflow.models.scoring.scorer import NoScoreMapping, ScoreMapping
 from moleflow.models.views.base import FusedViews, View
 from moleflow.models.views.place_gaussian import PlaceGaussian
@@ -21,3 +22,12 @@ def build_views(config: AblationConfig, shape: Shape) -> list[View]:
             return [PlaceGaussian(shape, grid, rank)]
         case cfg.NoPlaceGaussian():
             return []
+
+
+def build_border(config: AblationConfig, shape: Shape) -> ScoreMapping:
+    """V2 or nothing."""
+    match config.border:
+        case cfg.BorderRamp(share):
+            return BorderRamp(shape[:2], share)
+        case cfg.NoBorderRamp():
+            return NoScoreMapping()
