@@ -145,6 +145,11 @@ class AblationConfig:
         "Second view: a Gaussian for each place",
         {"use_place_gaussian": v.PlaceGaussian, "no_place_gaussian": v.NoPlaceGaussian},
     )
+    patch_memory: v.PatchMemory | v.NoPatchMemory = slot(
+        v.NoPatchMemory(),
+        "Second view: distance to kept patches",
+        {"use_patch_memory": v.PatchMemory, "no_patch_memory": v.NoPatchMemory},
+    )
     border: v.BorderRamp | v.NoBorderRamp = slot(
         v.NoBorderRamp(),
         "Weight of patches near the frame",

@@ -107,6 +107,7 @@ SCORES = {
         "dual_guided": ("the same, blend guided by the scores", {"use_dual_branch": True, "dual_blend": "guided"}),
         "multi_orientation": ("the likeliest of four orientations", {"use_multi_orientation": True}),
         "place_gaussian": ("a Gaussian for each place of the grid beside the flow", {"use_place_gaussian": True}),
+        "patch_memory": ("distance to kept patches beside the flow", {"use_patch_memory": True}),
         "border_ramp": ("patches near the frame count less", {"use_border_ramp": True}),
         "smooth_2": ("pixel map smoothed by σ = 2", {"smoothing_sigma": 2.0}),
         "smooth_multi": ("pixel map smoothed by σ = 2 and σ = 4", {"smoothing": "multi"}),

@@ -82,7 +82,7 @@ PRESETS: dict[str, Preset] = {
         "Five real products on two CPU cores.",
         {**SMALL, "dataset": "folder", "backbone_name": "tf_efficientnet_lite0", "feature_grid": 32, "batch_size": 8,
          "num_epochs": 15, "num_steps": 300, "lr": 2e-3, "dia_n_blocks": 2,
-         "use_place_gaussian": True, "border_ramp": 0.1},
+         "use_place_gaussian": True, "use_patch_memory": True, "border_ramp": 0.1},
         "lite0: image AUROC 90.3, pixel AP 25.4; resnet50_v1: 90.6 / 22.1; routing 100 %",
         "yes: this project, two CPU cores, seed 0",
     ),

@@ -10,10 +10,11 @@ from moleflow.config.run import TrainingConfig
 from moleflow.config.task import Task
 from moleflow.models.task import expert_state
 from moleflow.models.views.base import Scale
+from moleflow.models.views.patch_memory import Bank, rooted, spread_out
 from moleflow.models.views.place_gaussian import OWN, RIDGE, LowRankGaussians, PlaceGaussian
 from tests.fakes import TINY, FakeFeatures, product_features, tiny_model, train_task, trained
 
-VIEWED = replace(TINY, place_gaussian=v.PlaceGaussian(grid=4, rank=4))
+VIEWED = replace(TINY, place_gaussian=v.PlaceGaussian(grid=4, rank=4), patch_memory=v.PatchMemory(size=30))
 
 
 def patches(images: int = 20, places: int = 3, dim: int = 4, seed: int = 0) -> torch.Tensor:
@@ -76,6 +77,7 @@ def test_fused_scores_are_sums_of_standardised_opinions():
     opinions = [
         lambda x: model.likelihood(x, "a").nll,
         lambda x: model.fusion.views[0](x, "a"),
+        lambda x: model.fusion.views[1](x, "a"),
     ]
     expected = sum((see(features) - see(held_out).mean()) / see(held_out).std() for see in opinions)
     torch.testing.assert_close(model.score_as(features, "a").patches, expected, rtol=1e-3, atol=1e-3)
@@ -109,3 +111,30 @@ def test_scores_survive_storage_rounding(dtype):
     scores = model.score_as(product_features("a", 6, seed=5), "a").images
     assert torch.isfinite(scores).all()
     assert scores.mean() < model.score_as(FakeFeatures(["c"], 6).features, "a").images.mean()
+
+
+def test_kept_patches_are_as_far_apart_as_they_can_be():
+    corners = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0], [9.0, 9.0]])
+    crowd = 0.01 * torch.randn(200, 2, generator=torch.Generator().manual_seed(0)) + corners[0]
+    patches = torch.cat([crowd, corners[1:]])
+    chosen = patches[spread_out(patches, 4)]
+    assert torch.cdist(corners, chosen).amin(1).max() < 0.1
+
+
+def test_fewer_patches_than_asked_for_repeat():
+    assert set(spread_out(torch.randn(3, 5), 10).tolist()) == {0, 1, 2}
+
+
+def test_a_patch_costs_its_distance_to_the_nearest_kept_one():
+    bank = Bank(2, 3)
+    bank.learn(torch.tensor([[4.0, 0.0, -4.0], [100.0, 0.0, 0.0]]))
+    torch.testing.assert_close(rooted(torch.tensor([4.0, 0.0, -9.0])), torch.tensor([2.0, 0.0, -3.0]))
+    features = torch.tensor([[4.0, 0.0, -9.0], [100.0, 9.0, 0.0]]).reshape(1, 1, 2, 3)
+    torch.testing.assert_close(bank(features), torch.tensor([[[1.0, 3.0]]]), rtol=1e-4, atol=1e-4)
+
+
+def test_views_do_not_depend_on_how_many_images_come_at_once():
+    model = trained(["a"], VIEWED)
+    features = product_features("a", 19, seed=5)
+    memory = model.fusion.views[1]
+    torch.testing.assert_close(memory(features, "a")[11:12], memory(features[11:12], "a"), rtol=1e-4, atol=1e-4)

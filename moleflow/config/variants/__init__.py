@@ -99,7 +99,14 @@ from moleflow.config.variants.score import (
     TopKPercent,
     ZScore,
 )
-from moleflow.config.variants.views import BorderRamp, NoBorderRamp, NoPlaceGaussian, PlaceGaussian
+from moleflow.config.variants.views import (
+    BorderRamp,
+    NoBorderRamp,
+    NoPatchMemory,
+    NoPlaceGaussian,
+    PatchMemory,
+    PlaceGaussian,
+)
 
 __all__ = [
     "Adaptive",
@@ -148,6 +155,7 @@ __all__ = [
     "NoDsm",
     "NoLogDetPenalty",
     "NoLora",
+    "NoPatchMemory",
     "NoPlaceGaussian",
     "NoPosition",
     "NoProtector",
@@ -157,6 +165,7 @@ __all__ = [
     "OracleRouter",
     "PValue",
     "PatchAttention",
+    "PatchMemory",
     "PerTaskRouter",
     "Percentile",
     "PlaceGaussian",

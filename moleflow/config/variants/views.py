@@ -19,6 +19,18 @@ class NoPlaceGaussian:
 
 
 @dataclass(frozen=True)
+class PatchMemory:
+    """V3: distance to the nearest of a few normal patches, wherever they lay."""
+
+    size: int = knob(1500, "Patches kept of a task.", "patch_memory_size", low=1)
+
+
+@dataclass(frozen=True)
+class NoPatchMemory:
+    """No patches are kept."""
+
+
+@dataclass(frozen=True)
 class BorderRamp:
     """V2: scores near the frame count less."""
 

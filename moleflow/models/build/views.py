@@ -6,6 +6,7 @@ from moleflow.models.build.policy import Shape
 from moleflow.models.scoring.border import BorderRamp
 from moleflow.models.scoring.scorer import NoScoreMapping, ScoreMapping
 from moleflow.models.views.base import FusedViews, View
+from moleflow.models.views.patch_memory import PatchMemory
 from moleflow.models.views.place_gaussian import PlaceGaussian
 
 
@@ -16,12 +17,15 @@ def build_fusion(config: AblationConfig, shape: Shape) -> ScoreMapping:
 
 
 def build_views(config: AblationConfig, shape: Shape) -> list[View]:
-    """V1 where it is configured."""
+    """V1 and V3, where they are configured."""
+    views: list[View] = []
     match config.place_gaussian:
         case cfg.PlaceGaussian(grid, rank):
-            return [PlaceGaussian(shape, grid, rank)]
-        case cfg.NoPlaceGaussian():
-            return []
+            views.append(PlaceGaussian(shape, grid, rank))
+    match config.patch_memory:
+        case cfg.PatchMemory(size):
+            views.append(PatchMemory(shape[-1], size))
+    return views
 
 
 def build_border(config: AblationConfig, shape: Shape) -> ScoreMapping:

@@ -1,0 +1,83 @@
+"""V3: distance to a small memory of the task's normal patches (PatchCore, Roth et al. 2022)."""
+
+import torch
+from torch import Tensor, nn
+
+from moleflow.config.task import Task
+from moleflow.extractors.batch import Batches
+from moleflow.models.task import PerTask
+from moleflow.models.views.base import View
+
+CANDIDATES, PROJECTION = 40_000, 64
+"""Patches the memory is chosen from, at most, and channels of the random projection it is chosen in."""
+IMAGES_AT_ONCE = 8
+
+
+def rooted(features: Tensor) -> Tensor:
+    """sign(x)·√|x|: large channels no longer decide distances alone."""
+    return features.sign() * features.abs().sqrt()
+
+
+def spread_out(patches: Tensor, count: int) -> Tensor:
+    """Indices (count,) of patches (n, D) that cover all: each is the farthest from those before it.
+
+    The greedy k-centre of Sener and Savarese (2018), on a random projection; its random numbers are fixed. Where there
+    are fewer patches than asked for, they repeat.
+    """
+    random = torch.Generator().manual_seed(0)
+    projection = torch.randn(patches.shape[1], PROJECTION, generator=random).to(patches) / PROJECTION**0.5
+    candidates = torch.randperm(len(patches), generator=random)[:CANDIDATES].to(patches.device)
+    points = patches[candidates] @ projection
+    points = points - points.mean(0)
+    lengths = points.square().sum(1)
+    nearest = torch.full_like(lengths, torch.inf)
+    chosen = torch.zeros(count, dtype=torch.long, device=patches.device)
+    for place in range(1, count):
+        newest = chosen[place - 1]
+        away = torch.addmv(lengths + lengths[newest], points, points[newest], alpha=-2)  # ‖a − b‖² = ‖a‖² + ‖b‖² − 2ab
+        nearest = torch.minimum(nearest, away)
+        chosen[place] = nearest.argmax()
+    return candidates[chosen]
+
+
+class Bank(nn.Module):
+    """Normal patches to compare with, rooted, (size, D)."""
+
+    patches: Tensor
+
+    def __init__(self, size: int, dim: int):
+        super().__init__()
+        self.register_buffer("patches", torch.zeros(size, dim))
+
+    def learn(self, patches: Tensor) -> None:
+        """Keep the patches (n, D) that cover all of them."""
+        rows = rooted(patches)
+        self.patches.copy_(rows[spread_out(rows, len(self.patches))])
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Distance of each patch to the nearest one kept, (B, H, W, D) -> (B, H, W)."""
+        return torch.cdist(rooted(features).flatten(0, 2), self.patches).amin(1).unflatten(0, features.shape[:3])
+
+
+class PatchMemory(View):
+    """V3: distance of each patch to the nearest of the task's kept patches, wherever in the image that one was.
+
+    Patches are features of the frozen backbone, not images: none can be had back from them, and none is trained on
+    again. They belong to the task's expert.
+
+    Args:
+        dim: channels D.
+        size: patches kept of a task.
+    """
+
+    def __init__(self, dim: int, size: int):
+        super().__init__()
+        self.banks = PerTask(lambda task: Bank(size, dim))
+
+    def end_task(self, task: Task, batches: Batches) -> None:
+        """Choose the task's patches."""
+        self.banks[task.name].learn(torch.cat([batch.features.flatten(0, 2) for batch in batches()]))
+
+    def forward(self, features: Tensor, task: str) -> Tensor:
+        """(B, H, W, D) -> (B, H, W)."""
+        return torch.cat([self.banks[task](part) for part in features.split(IMAGES_AT_ONCE)])
