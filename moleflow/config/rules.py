@@ -81,7 +81,8 @@ RULES = (
     ),
     Rule(
         lambda ablation, run: isinstance(ablation.slow, v.SlowStage),
-        "--slow_epochs moves the shared flow after later tasks: the scores of older tasks change, isolation is broken.",
+        "--slow_epochs moves the shared flow that --base_policy had frozen: scores of older tasks change, isolation is "
+        "broken.",
         lambda ablation, run: (ablation, run),
     ),
     Rule(
@@ -103,6 +104,12 @@ RULES = (
         ),
         "--use_rotation_aug with --cache_views 0 shows new views in every step, so --use_feature_cache is off.",
         lambda ablation, run: (ablation, _without_cache(run)),
+    ),
+    Rule(
+        lambda ablation, run: run.data.val_fraction == 0 and ablation != _without_views(ablation),
+        "--use_place_gaussian and --use_patch_memory are scaled by held-out images, and --val_fraction 0 leaves none: "
+        "the flow scores alone.",
+        lambda ablation, run: (_without_views(ablation), run),
     ),
     Rule(
         lambda ablation, run: run.features.cache_features and isinstance(ablation.image, v.SpatialTransformer),
@@ -155,6 +162,10 @@ RULES = (
         "--resume and --overwrite contradict each other; give one of them.",
     ),
 )
+
+
+def _without_views(ablation: AblationConfig) -> AblationConfig:
+    return replace(ablation, place_gaussian=v.NoPlaceGaussian(), patch_memory=v.NoPatchMemory())
 
 
 def _without_cache(run: RunConfig) -> RunConfig:

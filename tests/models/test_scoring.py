@@ -197,6 +197,7 @@ def test_the_borders_weight_rises_from_the_frame():
     torch.testing.assert_close(weight[3], expected)
     torch.testing.assert_close(weight[0], torch.full((7,), 1 / 3))
     assert torch.equal(ramp(4, 9, 0.0), torch.ones(4, 9))
+    assert ramp(20, 4, 0.25).min().item() == 0.5, "a quarter of the shorter side is one patch"
 
 
 def test_the_border_ramp_pulls_to_the_images_median_whatever_the_scores_sign():

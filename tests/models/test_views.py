@@ -137,4 +137,5 @@ def test_views_do_not_depend_on_how_many_images_come_at_once():
     model = trained(["a"], VIEWED)
     features = product_features("a", 19, seed=5)
     memory = model.fusion.views[1]
+    assert memory(features, "a").shape == (19, 4, 4)
     torch.testing.assert_close(memory(features, "a")[11:12], memory(features[11:12], "a"), rtol=1e-4, atol=1e-4)

@@ -18,26 +18,21 @@ def rooted(features: Tensor) -> Tensor:
     return features.sign() * features.abs().sqrt()
 
 
-def spread_out(patches: Tensor, count: int) -> Tensor:
-    """Indices (count,) of patches (n, D) that cover all: each is the farthest from those before it.
+def spread_out(points: Tensor, count: int) -> Tensor:
+    """Indices (count,) of points (n, d) that cover all: each is the farthest from those before it.
 
-    The greedy k-centre of Sener and Savarese (2018), on a random projection; its random numbers are fixed. Where there
-    are fewer patches than asked for, they repeat.
+    The greedy k-centre of Sener and Savarese (2018). Where there are fewer points than asked for, they repeat.
     """
-    random = torch.Generator().manual_seed(0)
-    projection = torch.randn(patches.shape[1], PROJECTION, generator=random).to(patches) / PROJECTION**0.5
-    candidates = torch.randperm(len(patches), generator=random)[:CANDIDATES].to(patches.device)
-    points = patches[candidates] @ projection
     points = points - points.mean(0)
     lengths = points.square().sum(1)
     nearest = torch.full_like(lengths, torch.inf)
-    chosen = torch.zeros(count, dtype=torch.long, device=patches.device)
+    chosen = torch.zeros(count, dtype=torch.long, device=points.device)
     for place in range(1, count):
         newest = chosen[place - 1]
         away = torch.addmv(lengths + lengths[newest], points, points[newest], alpha=-2)  # ‖a − b‖² = ‖a‖² + ‖b‖² − 2ab
         nearest = torch.minimum(nearest, away)
         chosen[place] = nearest.argmax()
-    return candidates[chosen]
+    return chosen
 
 
 class Bank(nn.Module):
@@ -50,9 +45,12 @@ class Bank(nn.Module):
         self.register_buffer("patches", torch.zeros(size, dim))
 
     def learn(self, patches: Tensor) -> None:
-        """Keep the patches (n, D) that cover all of them."""
-        rows = rooted(patches)
-        self.patches.copy_(rows[spread_out(rows, len(self.patches))])
+        """Keep those of the patches (n, D) that cover all of them; which are looked at is drawn in a fixed way."""
+        random = torch.Generator().manual_seed(0)
+        projection = torch.randn(patches.shape[1], PROJECTION, generator=random).to(patches) / PROJECTION**0.5
+        drawn = torch.randperm(len(patches), generator=random)[:CANDIDATES].to(patches.device)
+        rows = rooted(patches[drawn])
+        self.patches.copy_(rows[spread_out(rows @ projection, len(self.patches))])
 
     def forward(self, features: Tensor) -> Tensor:
         """Distance of each patch to the nearest one kept, (B, H, W, D) -> (B, H, W)."""
@@ -62,8 +60,8 @@ class Bank(nn.Module):
 class PatchMemory(View):
     """V3: distance of each patch to the nearest of the task's kept patches, wherever in the image that one was.
 
-    Patches are features of the frozen backbone, not images: none can be had back from them, and none is trained on
-    again. They belong to the task's expert.
+    Patches are features of the frozen backbone, not images, and none is trained on again. They belong to the task's
+    expert.
 
     Args:
         dim: channels D.

@@ -11,6 +11,8 @@ from moleflow.models.views.base import View
 
 OWN, RIDGE = 0.9, 0.01
 """Share of a place's own covariance beside the mean over places, and of the mean variance on the diagonal."""
+LEAST = 1e-6
+"""Mean variance, at least (one image has none): whitening by it stays within fp16, in which experts are stored."""
 
 
 class LowRankGaussians(nn.Module):
@@ -43,7 +45,7 @@ class LowRankGaussians(nn.Module):
         centred = patches - self.mean
         own = torch.einsum("npd,npe->pde", centred, centred) / len(patches)
         shared = (1 - OWN) * own.mean(0)
-        shared.diagonal().add_(RIDGE * own.diagonal(dim1=1, dim2=2).mean().clamp_min(1e-12))
+        shared.diagonal().add_(RIDGE * own.diagonal(dim1=1, dim2=2).mean().clamp_min(LEAST))
         values, vectors = torch.linalg.eigh(shared)
         self.whiten.copy_((vectors * values.rsqrt()).T)
         values, vectors = torch.linalg.eigh(OWN * self.whiten @ own @ self.whiten.T)
