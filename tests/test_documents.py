@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from moleflow.config.cli import parse
+from moleflow.config.components import COMPONENTS
 from moleflow.config.presets import ABLATIONS, ALIASES, PRESETS, SHORTHANDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,6 +50,13 @@ def test_every_link_leads_somewhere(name):
 def test_every_source_file_named_exists(name):
     for place in re.findall(r"`((?:models|losses|extractors|evaluation|data|trainer)/[\w/]+\.py)`", TEXTS[name]):
         assert (ROOT / "moleflow" / place).exists(), place
+
+
+@pytest.mark.parametrize("name", [name for name, component in COMPONENTS.items() if component.file])
+def test_the_method_has_a_row_for_every_component_with_its_file(name):
+    row = re.search(rf"^\| \**{name}\** \|.*(?:\n\|  *\|.*)*", TEXTS["method.md"], re.M)
+    assert row, name
+    assert f"`{COMPONENTS[name].file}`" in row[0], COMPONENTS[name].file
 
 
 @pytest.mark.parametrize("name", TEXTS)

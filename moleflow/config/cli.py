@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from moleflow.config.knobs import Knob, variants_of
 from moleflow.config.presets import ABLATIONS, ALIASES, PRESETS, SHORTHANDS
 from moleflow.config.resolve import (
+    LEFT_OUT,
     Layer,
     Resolved,
     layer_from_flags,
@@ -18,6 +19,7 @@ from moleflow.config.resolve import (
     resolve,
     run_groups,
     slots,
+    switches,
 )
 from moleflow.utils.errors import UsageError
 from moleflow.utils.text import did_you_mean
@@ -79,6 +81,8 @@ def _add_slot(parser: Parser, name: str) -> None:
         sentence = (variant.__doc__ or "").splitlines()[0]
         suffix = " (default)" if isinstance(place.default, variant) else ""
         group.add_argument(f"--{switch}", dest=switch, action=_Choose, slot=(name, variant), help=sentence + suffix)
+        if switch.startswith("use_") and negation(switch) not in switches():
+            group.add_argument(f"--{negation(switch)}", action=_LeaveOut, slot=(name, variant), help=argparse.SUPPRESS)
     seen: set[str] = set()
     for variant in variants_of(place):
         seen |= _add_knobs(group, variant, skip=seen)
@@ -93,6 +97,16 @@ class _Choose(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         setattr(namespace, CHOSEN + self.slot[0], self.slot[1])
+
+
+class _LeaveOut(_Choose):
+    """The opposite of a switch: where its variant is in force, the slot's default takes its place."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        name, variant = self.slot
+        if getattr(namespace, CHOSEN + name, None) is variant:
+            delattr(namespace, CHOSEN + name)
+        setattr(namespace, CHOSEN + LEFT_OUT + name, variant)
 
 
 def _add_knobs(group: argparse._ArgumentGroup, owner: type, skip: set[str] | None = None) -> set[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, fields
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from moleflow.config.ablation import AblationConfig
 from moleflow.config.knobs import Knob, knobs_of, spelling, variants_of
@@ -14,7 +14,14 @@ from moleflow.utils.errors import UsageError
 from moleflow.utils.text import did_you_mean
 
 Layer = dict[str, Any]
-"""Destination -> value: a knob's flag -> its value, or a slot's field name -> the chosen variant's class."""
+"""Destination -> value: a knob's flag -> its value, or a slot's field name -> the chosen variant's class.
+
+A slot's name after ``LEFT_OUT`` -> a variant that gives way to the slot's default where it is in force.
+"""
+
+LEFT_OUT = "left out of:"
+
+Meant = TypeVar("Meant")
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ def checked(one: Knob, value: Any) -> Any:
     Raises:
         UsageError: it is of another type, out of bounds or not among the choices.
     """
-    if one.optional and value in (None, "auto"):
+    if one.optional and (value is None or (value == "auto" and one.scalar is not str)):
         return None
     if one.is_tuple:
         values = value if isinstance(value, list | tuple) else [value]
@@ -138,15 +145,14 @@ def layer_from_flags(flags: Mapping[str, Any], origin: str) -> Layer:
         flag = str(written).lstrip("-").replace("-", "_")
         flag = ALIASES.get(flag, flag)
         if flag in SHORTHANDS:
-            layer.update(layer_from_flags(_longhand(flag, value), origin))
+            layer.update(layer_from_flags(_looked_up(flag, value, SHORTHANDS[flag]), origin))
         else:
             layer.update(_entry(flag, value, origin))
     return layer
 
 
-def _longhand(flag: str, value: Any) -> Mapping[str, Any]:
-    table = SHORTHANDS[flag]
-    if value not in table:
+def _looked_up(flag: str, value: Any, table: Mapping[Any, Meant]) -> Meant:
+    if value not in list(table):  # a file's value may be unhashable
         raise UsageError(f"--{flag} expects one of {', '.join(map(str, table))}, found {value!r}.")
     return table[value]
 
@@ -154,21 +160,23 @@ def _longhand(flag: str, value: Any) -> Mapping[str, Any]:
 def _entry(flag: str, value: Any, origin: str) -> Layer:
     if flag in modes():
         name, table = modes()[flag]
-        if value not in table:
-            raise UsageError(f"--{flag} expects one of {', '.join(table)}, found {value!r}.")
-        return {name: table[value]}
+        return {name: _looked_up(flag, value, table)}
     if flag in switches() and isinstance(value, bool):
         wanted = flag if value else negation(flag)
-        if wanted not in switches():
-            raise UsageError(f"{origin} sets {flag!r} to {value}, which chooses nothing: name what to use instead.")
-        name, variant = switches()[wanted]
-        return {name: variant}
+        return dict([switches()[wanted]]) if wanted in switches() else _left_out(flag)
     if flag in owners():
         return {flag: checked(owners()[flag][0][1], value)}
     if flag.startswith("no_") and negation(flag) in owners() and isinstance(value, bool):
         return {negation(flag): not value}
+    if flag.startswith("no_") and negation(flag) in switches() and value is True:
+        return _left_out(negation(flag))
     known = [*modes(), *switches(), *owners(), *SHORTHANDS]
     raise UsageError(f"{origin} sets an unknown flag {flag!r}{did_you_mean(flag, known)}")
+
+
+def _left_out(flag: str) -> Layer:
+    name, variant = switches()[flag]
+    return {LEFT_OUT + name: variant}
 
 
 def resolve(layers: Mapping[str, Layer]) -> Resolved:
@@ -180,7 +188,7 @@ def resolve(layers: Mapping[str, Layer]) -> Resolved:
     merged: Layer = {}
     sources: dict[str, str] = {}
     for origin, layer in layers.items():
-        layer = {**_selected(layer), **layer}
+        layer = {**_given_way(merged, layer), **_selected(layer), **_without_left_out(layer)}
         merged.update(layer)
         sources.update(dict.fromkeys(layer, origin))
     if merged.get("resume") and merged.get("overwrite") and sources["resume"] != sources["overwrite"]:
@@ -192,6 +200,16 @@ def resolve(layers: Mapping[str, Layer]) -> Resolved:
     _refuse_even_kernels(ablation)
     ablation, run, warnings = apply_rules(ablation, run)
     return Resolved(ablation, run, *_flat(ablation, run, sources), warnings)
+
+
+def _given_way(merged: Layer, layer: Layer) -> Layer:
+    """The defaults of slots whose variant in force the layer leaves out."""
+    left_out = {name.removeprefix(LEFT_OUT): variant for name, variant in layer.items() if name.startswith(LEFT_OUT)}
+    return {name: type(slots()[name].default) for name, variant in left_out.items() if merged.get(name) is variant}
+
+
+def _without_left_out(layer: Layer) -> Layer:
+    return {name: value for name, value in layer.items() if not name.startswith(LEFT_OUT)}
 
 
 def _selected(layer: Layer) -> Layer:

@@ -32,11 +32,12 @@ class Rule:
 
 def shared_parts_keep_learning(ablation: AblationConfig) -> bool:
     """Whether anything shared learns after the first task."""
+    always = ablation.flow.base_policy == "always"
     if isinstance(ablation.sharing, v.Separated):
-        return False
+        return always and isinstance(ablation.image, v.SpatialTransformer)
     mixer_learns = isinstance(ablation.context, v.SpatialMixer) and not ablation.context.freeze
     slow = isinstance(ablation.slow, v.SlowStage) and ablation.slow.epochs > 0
-    return ablation.flow.base_policy == "always" or mixer_learns or slow
+    return always or mixer_learns or slow
 
 
 def _dsm(ablation: AblationConfig) -> bool:

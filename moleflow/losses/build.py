@@ -20,10 +20,10 @@ def build_loss(config: AblationConfig) -> list[LossTerm]:
         case cfg.LogDetPenalty(weight):
             terms.append(LogDetPenalty(weight))
     match config.center:
-        case cfg.CenterLoss(weight):
+        case cfg.CenterLoss(weight) if weight:
             terms.append(CenterLoss(weight))
     match config.pseudo:
-        case cfg.PseudoMargin(weight, margin):
+        case cfg.PseudoMargin(weight, margin) if weight:
             terms.append(PseudoMargin(weight, margin))
     return terms
 

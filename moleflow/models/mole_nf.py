@@ -23,6 +23,7 @@ from moleflow.models.task import (
     PerTask,
     begin_task,
     end_task,
+    parts_of,
     per_task_parts,
     round_expert,
     start_task,
@@ -225,7 +226,7 @@ class MoLEFlow(nn.Module):
             held_out: features of normal images that it was not trained on.
             rate: share of normal images that may exceed its threshold.
         """
-        for part in self.modules():
+        for part in parts_of(self, task.name):
             if isinstance(part, LearnsFromHeldOut):
                 part.learn_from_held_out(task, held_out, self)
         scores = [self.score_as(batch.features, task.name).images for batch in held_out()]
@@ -240,7 +241,7 @@ class MoLEFlow(nn.Module):
 
     def penalties(self, task: Task) -> Iterator[Tensor]:
         """L8: what parts ask of their own parameters, scalars."""
-        for module in self.modules():
+        for module in parts_of(self, task.name):
             if isinstance(module, AsksOfItsParameters):
                 yield module.penalty(task)
 

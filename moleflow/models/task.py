@@ -240,7 +240,7 @@ def trained_in(model: nn.Module, task: Task) -> Iterator[nn.Parameter]:
 
 
 def expert_state(model: nn.Module, task: str) -> dict[str, Tensor]:
-    """Everything the task owns: path without the task's name -> tensor."""
+    """Everything the task owns: path -> tensor; the container's key of the task is left out of the path."""
     return {
         f"{path}.{name}": tensor
         for path, part in per_task_parts(model)

@@ -12,9 +12,19 @@ from moleflow.config.ablation import AblationConfig
 from moleflow.config.cli import build_parser, parse
 from moleflow.config.knobs import knobs_of, variants_of
 from moleflow.config.presets import ABLATIONS, ALIASES, PRESETS
-from moleflow.config.resolve import layer_from_flags, resolve, run_groups, slots
+from moleflow.config.resolve import layer_from_flags, negation, resolve, run_groups, slots, switches
 from moleflow.config.run import RunConfig
-from moleflow.config.variants import Dia, NoAdapter, NoContext, NoDia, OracleRouter, PlainSubnet
+from moleflow.config.variants import (
+    Dia,
+    NoAdapter,
+    NoContext,
+    NoDia,
+    NoPosition,
+    OracleRouter,
+    PlainSubnet,
+    SinCosPosition,
+    TapePosition,
+)
 from moleflow.utils.errors import UsageError
 
 
@@ -66,6 +76,26 @@ def test_switches_and_modes_choose_the_same_variant():
     assert type(parse(["--router", "oracle"])[0].ablation.router) is OracleRouter
     assert type(parse(["--adapter_mode", "none"])[0].ablation.adapter) is NoAdapter
     assert type(parse(["--no_dia", "--use_dia"])[0].ablation.dia) is Dia, "the last one on the line wins"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--use_tape", "--no_tape"], SinCosPosition),
+        (["--no_tape", "--use_tape"], TapePosition),
+        (["--no_tape"], SinCosPosition),
+        (["--preset", "V5_8_tape", "--no_tape"], SinCosPosition),
+        (["--preset", "V5_8_tape", "--no_relative_position"], TapePosition),
+        (["--position", "none", "--no_tape"], NoPosition),
+    ],
+)
+def test_a_switch_is_undone_where_it_is_in_force(words, expected):
+    assert type(parse(words)[0].ablation.position) is expected
+
+
+def test_every_switch_has_an_opposite():
+    options = {name for action in build_parser()._actions for name in action.option_strings}
+    assert all(f"--{negation(name)}" in options for name in switches() if name.startswith("use_"))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from moleflow.config.variants import FilmAdapter, InstanceNormAdapter, Whitening
 from moleflow.extractors.batch import Batch
 from moleflow.models.adapters import film, instance_norm, whitening, zca
 from moleflow.models.task import base_state, begin_task, expert_state, load_expert, start_task
+from moleflow.utils.errors import MoleflowError
 
 FIRST, SECOND, BEFORE = Task(("a",), 0), Task(("b",), 1), Task(("base",), -1)
 
@@ -104,9 +105,12 @@ def test_instance_norm_gives_every_image_the_first_tasks_mean_and_spread():
 
 def test_a_later_task_never_sets_the_mean_and_spread():
     adapter = begun(instance_norm.InstanceNormAdapter(6), SECOND)
+    with pytest.raises(MoleflowError, match="the first task's mean and spread"):
+        adapter.start_task(SECOND, in_two_batches(product_features("b", 7)))
+    adapter.start_task(FIRST, in_two_batches(product_features("a", 7)))
+    first = adapter.mean.clone()
     adapter.start_task(SECOND, in_two_batches(product_features("b", 7)))
-    assert adapter.mean.abs().max() == 0
-    assert not adapter.known
+    assert torch.equal(adapter.mean, first)
 
 
 def test_instance_norms_perceptron_acts_through_half_a_gate_before_the_shift():

@@ -9,6 +9,7 @@ from moleflow.models.adapters.moments import patch_mean, patch_variance
 from moleflow.models.adapters.residual import GatedPerceptron
 from moleflow.models.stages import Stage, at_least_float32
 from moleflow.models.task import PerTask
+from moleflow.utils.errors import MoleflowError
 
 EPSILON = 1e-5
 """Added to an image's variance."""
@@ -40,9 +41,18 @@ class InstanceNormAdapter(Stage):
         self.register_buffer("known", torch.tensor(False))
 
     def start_task(self, task: Task, batches: Batches) -> None:
-        """Learn mean₁ and std₁ if this is the first task and nothing came before it."""
-        if self.known or not (task.is_first or task.is_before_stream):
+        """Learn mean₁ and std₁ if nothing came before this task.
+
+        Raises:
+            MoleflowError: they are unknown, and this is not the task they come from.
+        """
+        if self.known:
             return
+        if not (task.is_first or task.is_before_stream):
+            raise MoleflowError(
+                f"Task {task.name!r} expects the first task's mean and spread, and there are none: train the first "
+                "task before it, or load the base."
+            )
         mean = patch_mean(batches)
         self.mean.copy_(mean)
         self.std.copy_(patch_variance(batches, mean).sqrt())

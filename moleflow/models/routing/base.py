@@ -37,6 +37,7 @@ class Router(nn.Module):
         self.statistics = PerTask(lambda task: RouterStatistics(task, dim))
         self._tasks: list[str] = []
         self._owners: list[str] = []
+        self._columns = torch.empty(0, dtype=torch.long)
         self._means = torch.empty(0)
         self.revision = 0
 
@@ -82,12 +83,13 @@ class Router(nn.Module):
     def task_distances(self, images: Tensor) -> Tensor:
         """Squared distance of each image feature to each task's nearest prototype: (B, D) -> (B, tasks), float64."""
         distances = self.distances(images)
-        columns = [[owner == task for owner in self._owners] for task in self.tasks]
-        return torch.stack([distances[:, torch.tensor(mine)].amin(1) for mine in columns], dim=1)
+        nearest = distances.new_full((len(images), len(self.tasks)), torch.inf)
+        return nearest.scatter_reduce(1, self._columns.expand_as(distances), distances, "amin")
 
     def distances_to(self, images: Tensor, tasks: Sequence[str]) -> Tensor:
         """Squared distance of each image feature to its given task's nearest prototype: (B, D) -> (B,), float64."""
-        columns = torch.tensor([self.tasks.index(task) for task in tasks], dtype=torch.long, device=images.device)
+        column = {task: index for index, task in enumerate(self.tasks)}
+        columns = torch.tensor([column[task] for task in tasks], dtype=torch.long, device=images.device)
         return self.task_distances(images).gather(1, columns[:, None])[:, 0]
 
     def _derive(self) -> None:
@@ -96,6 +98,8 @@ class Router(nn.Module):
         parts = [self.statistics[task] for task in self._tasks]
         self._owners = [task for task, part in zip(self._tasks, parts, strict=True) for _ in range(len(part.count))]
         self._means = torch.cat([part.mean for part in parts])
+        sizes = torch.tensor([len(part.count) for part in parts])
+        self._columns = torch.arange(len(parts)).repeat_interleave(sizes).to(self._means.device)
         self._fit(parts)
 
     @abstractmethod

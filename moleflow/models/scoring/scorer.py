@@ -5,13 +5,11 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from moleflow.models.stages import Latent, Mapping
+from moleflow.models.stages import Latent
 
 
 class DataPath(Protocol):
     """What a scorer may ask of the model."""
-
-    position: Mapping
 
     def likelihood(self, features: Tensor, task: str) -> Latent:
         """The data path after the backbone."""

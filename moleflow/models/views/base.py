@@ -76,4 +76,5 @@ class FusedViews(ScoreMapping):
             self.scales[task.name].learn(torch.cat(opinions, dim=1))
 
     def _opinions(self, scores: Tensor, features: Tensor, task: str) -> Tensor:
-        return torch.stack([scores, *(view(features, task) for view in self.views)])
+        seen = features.detach()  # views learn nothing by gradient, and a distance has none at its root
+        return torch.stack([scores, *(view(seen, task) for view in self.views)])
