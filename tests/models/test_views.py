@@ -139,3 +139,14 @@ def test_views_do_not_depend_on_how_many_images_come_at_once():
     memory = model.fusion.views[1]
     assert memory(features, "a").shape == (19, 4, 4)
     torch.testing.assert_close(memory(features, "a")[11:12], memory(features[11:12], "a"), rtol=1e-4, atol=1e-4)
+
+
+def test_a_class_of_one_image_has_finite_scores_after_storage():
+    view = PlaceGaussian((4, 4, 5), grid=4, rank=2)
+    task = Task(("a",), 0)
+    view.gaussians.begin(task)
+    features = torch.randn(3, 4, 4, 5, generator=torch.Generator().manual_seed(0))
+    view.gaussians["a"].learn(view._places(features[:1]))
+    for buffer in view.gaussians["a"].buffers():
+        buffer.copy_(buffer.half())
+    assert torch.isfinite(view(features, "a")).all()
