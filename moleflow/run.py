@@ -1,9 +1,9 @@
 """One run from start to end: build, train task after task, evaluate, write. Where all packages meet."""
 
-import os
 import resource
 import time
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from moleflow.config.resolve import Resolved
 from moleflow.config.run import RunConfig
 from moleflow.config.task import Task
 from moleflow.config.variants import RandomRotation, SlowStage, SpatialTransformer
-from moleflow.data.datasets import ImageDataset, open_dataset
+from moleflow.data.datasets import ImageDataset, dataset_root, facts_of, open_dataset
 from moleflow.data.demo import write_demo
 from moleflow.data.rotation import Rotation
 from moleflow.data.tasks import make_stream
@@ -25,13 +25,14 @@ from moleflow.extractors.stream_data import StreamData
 from moleflow.losses.build import build_loss
 from moleflow.models.build import build_extractor, build_model
 from moleflow.models.mole_nf import MoLEFlow
-from moleflow.models.task import per_task_parts
-from moleflow.trainer.checkpoint import BASE, check_writable, open_run
+from moleflow.models.task import per_task_parts, shared_later
+from moleflow.trainer.checkpoint import BASE, RunFolder, check_writable, open_run, refuse_foreign
 from moleflow.trainer.continual_trainer import ContinualTrainer
+from moleflow.trainer.lock import RunLock
 from moleflow.trainer.pretraining import base_features, holds_base, take_base
+from moleflow.trainer.probe import take_probe
 from moleflow.trainer.regularizers.build import build_protector
 from moleflow.utils.env import choose_device, describe_environment
-from moleflow.utils.errors import UsageError
 from moleflow.utils.io import read_json, write_json
 from moleflow.utils.log import RunLog, say
 
@@ -42,16 +43,9 @@ def data_root(run: RunConfig) -> Path:
     Raises:
         UsageError: none of them is given.
     """
-    if run.data.data_path:
-        return Path(run.data.data_path)
-    if run.data.dataset == "demo":
+    if run.data.dataset == "demo" and not run.data.data_path:
         return Path(run.output.log_dir) / "demo_data"
-    if "MOLEFLOW_DATA" in os.environ:
-        return Path(os.environ["MOLEFLOW_DATA"]) / run.data.dataset
-    raise UsageError(
-        f"Dataset {run.data.dataset!r} needs --data_path FOLDER (or $MOLEFLOW_DATA/{run.data.dataset}); "
-        "--preset demo needs no data."
-    )
+    return dataset_root(run.data.dataset, run.data.data_path)
 
 
 def open_data(run: RunConfig) -> ImageDataset:
@@ -89,21 +83,29 @@ def rotation_of(resolved: Resolved) -> Rotation | None:
 class Runner:
     """Everything one run needs, built from its configuration before anything is written.
 
+    From then on until it is closed nobody else can write the run's folder.
+
     Args:
         resolved: the configuration.
+        opened: the run's folder where whoever calls has opened and locked it; else it is made, continued or replaced as
+            the configuration says.
+        dataset: the images; else those the configuration names.
 
     Raises:
-        UsageError: data, weights, device or folder are not what the configuration says.
+        UsageError: data, weights, device or folder are not what the configuration says, or another process writes the
+            folder.
     """
 
-    def __init__(self, resolved: Resolved):
+    def __init__(self, resolved: Resolved, opened: RunFolder | None = None, dataset: ImageDataset | None = None):
         run = resolved.run
+        self._lock: RunLock | None = None
         self.config = run
         check_writable(Path(run.output.log_dir))
         self.device = choose_device(run.hardware.device)
-        dataset = open_data(run)
+        dataset = dataset or open_data(run)
         chosen = list(run.stream.task_classes) or None
-        self.stream = make_stream(dataset.classes, chosen, run.stream.cl_scenario, run.stream.task_order)
+        facts = facts_of(run.data.dataset)
+        self.stream = make_stream(dataset.classes, chosen, run.stream.cl_scenario, run.stream.task_order, facts)
         path = Path(run.output.log_dir) / run_name(run)
         extractor = build_extractor(resolved.ablation, run).to(self.device)
         self.model = build_model(resolved.ablation, extractor, run.training.seed).to(self.device)
@@ -115,9 +117,21 @@ class Runner:
         self.terms = build_loss(resolved.ablation)
         self.protector = build_protector(resolved.ablation, run.training.seed)
         self.slow = resolved.ablation.slow if isinstance(resolved.ablation.slow, SlowStage) else SlowStage()
-        self.folder = open_run(path, resolved.to_json(), run.output.resume, run.output.overwrite)
+        if opened is None:
+            refuse_foreign(path)
+            self._lock = RunLock(path)
+        self.folder = opened or open_run(path, resolved.to_json(), run.output.resume, run.output.overwrite)
         self.evaluator = Evaluator(self.model, self.data, run.data.resize)
         self.cost = self._stored_cost()
+
+    def __enter__(self) -> "Runner":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
     def run(self) -> dict[str, Any]:
         """Train and evaluate what is not there yet.
@@ -195,7 +209,7 @@ class Runner:
 
     def _learn(self, task: Task, trainer: ContinualTrainer) -> None:
         if task.name in self.folder.finished:
-            self.model.begin_task(task, self.config.training.seed)
+            self.model.begin_task(self.folder.stored_task(task.name), self.config.training.seed)
             self.folder.load_task(self.model, task)
             return
         say(f"task {task.index + 1}/{len(self.stream)}: {task.name}")
@@ -204,13 +218,14 @@ class Runner:
         prepared = time.perf_counter()
         trainer.train(task, normal, held_out)
         dtype = getattr(torch, self.config.training.expert_dtype)
-        self.folder.save_task(self.model, task, dtype, self.config.training.seed, self.protector.state())
+        probe = take_probe(self.model, task.name, (held_out if len(held_out) else normal).batches)
+        self.folder.save_task(self.model, task, dtype, self.config.training.seed, self.protector.state(), probe)
         self._note_cost(task, feature_seconds=prepared - start, seconds=time.perf_counter() - prepared)
 
     def _evaluate(self, task: Task, log: RunLog) -> None:
         file = self._evaluation_file(task)
         last = task is self.stream[-1]
-        if file.exists() and not last:
+        if not last and (file.exists() or self._is_past(task)):
             return
         start = time.perf_counter()
         evaluation = self.evaluator.evaluate(self.stream[: task.index + 1])
@@ -221,6 +236,10 @@ class Runner:
         log.evaluation(task.index, results["final"]["routed"])
         say(f"  {summary(results)}")
         self._note_cost(task, evaluation_seconds=time.perf_counter() - start)
+
+    def _is_past(self, task: Task) -> bool:
+        """Whether the model as it was after the task is lost: the base has moved since."""
+        return task.name != self.folder.finished[-1] and bool(shared_later(self.model, self.stream[-1]))
 
     def _diagnose(self, log: RunLog) -> None:
         tasks = [task for task in self.stream if task.name in self.model.tasks]

@@ -4,8 +4,8 @@
 #   scripts/run_cl_scenarios.sh [FLAG…]
 #
 # SCENARIOS="1-1 3-3 5-5 14-1" (classes in the first task – in each later one), each in the dataset's order;
-# ORDERS="alphabetical random:0 random:1" (any value of --task_order), each with scenario 1-1. PRESET=mvtec_main is the
-# setting. Environment, skipping and failures: scripts/lib.sh.
+# ORDERS="alphabetical texture_first hard_first easy_first random:0 random:1" (any value of --task_order), each with
+# scenario 1-1. PRESET=mvtec_main is the setting. Environment, skipping and failures: scripts/lib.sh.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 PRESET=${PRESET:-mvtec_main}
 case "${1:-}" in [!-]* | -h | --help) usage >&2; exit 2 ;; esac
@@ -14,7 +14,7 @@ EXTRA=("$@")
 for scenario in ${SCENARIOS:-1-1 3-3 5-5 14-1}; do
     add_run "$PRESET-scenario-$scenario" --preset "$PRESET" --cl_scenario "$scenario"
 done
-for order in ${ORDERS:-alphabetical random:0 random:1}; do
+for order in ${ORDERS:-alphabetical texture_first hard_first easy_first random:0 random:1}; do
     add_run "$PRESET-order-${order/:/-}" --preset "$PRESET" --task_order "$order"
 done
 run_all

@@ -9,7 +9,7 @@ from moleflow.config.knobs import knob
 class DataConfig:
     """Which images."""
 
-    dataset: str = knob("mvtec", "Dataset layout: demo, mvtec or folder.")
+    dataset: str = knob("mvtec", "Dataset layout: demo, mvtec, visa, mpdd, btad, folder or domains.")
     data_path: str | None = knob(
         None, "Folder of the dataset (default: $MOLEFLOW_DATA/<dataset>; demo: made in the log folder)."
     )
@@ -25,7 +25,11 @@ class StreamConfig:
 
     task_classes: tuple[str, ...] = knob((), "Classes in stream order (default: all of the dataset).")
     cl_scenario: str = knob("1-1", "Classes in the first task – classes in each later one, like 1-1, 3-3 or 14-1.")
-    task_order: str = knob("given", "Order of the classes: given, alphabetical or random:SEED.")
+    task_order: str = knob(
+        "given",
+        "Order of the classes: given, alphabetical, random:SEED, texture_first (mvtec and demo know their textures), "
+        "hard_first or easy_first (by published accuracy: mvtec, visa).",
+    )
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,23 @@
 """Datasets by name: what the rest of the project asks of one, and the table of those there are."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from moleflow.data.btad import BTAD_FACTS, BTADDataset
 from moleflow.data.demo import DemoDataset
+from moleflow.data.domains import DomainsDataset
+from moleflow.data.facts import Facts
 from moleflow.data.folder import FolderDataset
-from moleflow.data.mvtec import MVTecDataset
+from moleflow.data.mpdd import MPDD_FACTS, MPDDDataset
+from moleflow.data.mvtec import MVTEC_FACTS, MVTecDataset
 from moleflow.data.sample import Sample
+from moleflow.data.visa import VISA_FACTS, VisADataset
 from moleflow.utils.errors import UsageError
 from moleflow.utils.text import did_you_mean
 
-__all__ = ["DATASETS", "ImageDataset", "Sample", "open_dataset"]
+__all__ = ["DATASETS", "FACTS", "ImageDataset", "Sample", "dataset_root", "facts_of", "open_dataset"]
 
 
 class ImageDataset(Protocol):
@@ -40,7 +46,40 @@ DATASETS: Mapping[str, Callable[[Path], ImageDataset]] = {
     "demo": DemoDataset,
     "mvtec": MVTecDataset,
     "folder": FolderDataset,
+    "visa": VisADataset,
+    "mpdd": MPDDDataset,
+    "btad": BTADDataset,
+    "domains": DomainsDataset,
 }
+
+FACTS: Mapping[str, Facts] = {
+    "demo": Facts(textures=frozenset({"fabric", "mosaic", "plank"})),
+    "mvtec": MVTEC_FACTS,
+    "visa": VISA_FACTS,
+    "mpdd": MPDD_FACTS,
+    "btad": BTAD_FACTS,
+}
+"""What is published, by dataset."""
+
+
+def facts_of(name: str) -> Facts:
+    """What is published about a dataset; nothing where its classes are the user's own."""
+    return FACTS.get(name, Facts())
+
+
+def dataset_root(name: str, data_path: str | None) -> Path:
+    """The folder of a dataset: as given, or ``$MOLEFLOW_DATA/<dataset>``.
+
+    Raises:
+        UsageError: neither is given.
+    """
+    if data_path:
+        return Path(data_path)
+    if "MOLEFLOW_DATA" in os.environ:
+        return Path(os.environ["MOLEFLOW_DATA"]) / name
+    raise UsageError(
+        f"Dataset {name!r} needs --data_path FOLDER (or $MOLEFLOW_DATA/{name}); --preset demo needs no data."
+    )
 
 
 def open_dataset(name: str, root: Path) -> ImageDataset:

@@ -23,6 +23,8 @@ class FolderDataset:
 
     Attributes:
         expected: the only names that count as classes, in their order; empty: every name, alphabetically.
+        normal: name of the folders of normal images.
+        layout: the layout in words, for errors.
 
     Raises:
         UsageError: no class lies under ``root``.
@@ -30,6 +32,8 @@ class FolderDataset:
 
     name = "folder"
     expected: tuple[str, ...] = ()
+    normal = GOOD
+    layout = LAYOUT
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -43,7 +47,7 @@ class FolderDataset:
         Raises:
             UsageError: the class is absent or has no training image.
         """
-        good = self._class_folder(class_name) / "train" / GOOD
+        good = self._class_folder(class_name) / "train" / self.normal
         samples = [Sample(path, class_name, 0, GOOD, None) for path in images_in(good)]
         if not samples:
             raise UsageError(f"{good} holds no image: expected normal ones of {class_name!r} ({_suffixes()})")
@@ -64,19 +68,19 @@ class FolderDataset:
     def _test_type(self, folder: Path, class_name: str, defect: str) -> list[Sample]:
         """Samples of one folder under ``test``."""
         images = images_in(folder / "test" / defect)
-        if defect == GOOD:
+        if defect == self.normal:
             return [Sample(path, class_name, 0, GOOD, None) for path in images]
         truth = folder / "ground_truth" / defect
         masks = {path.stem: path for path in images_in(truth)} if truth.is_dir() else None
         return [Sample(path, class_name, 1, defect, _mask_of(path, truth, masks)) for path in images]
 
     def _find_classes(self) -> tuple[str, ...]:
-        found = [name for name in folders_in(self.root) if (self.root / name / "train" / GOOD).is_dir()]
+        found = [name for name in folders_in(self.root) if (self.root / name / "train" / self.normal).is_dir()]
         return tuple(name for name in self.expected if name in found) if self.expected else tuple(found)
 
     def _class_folder(self, class_name: str) -> Path:
         if class_name not in self.classes:
-            lacking = f" ({class_name}/train/{GOOD} is missing)" if (self.root / class_name).is_dir() else ""
+            lacking = f" ({class_name}/train/{self.normal} is missing)" if (self.root / class_name).is_dir() else ""
             found = ", ".join(self.classes)
             raise UsageError(f"no class {class_name!r} in {self.root}{lacking}; found {found}")
         return self.root / class_name
@@ -85,10 +89,10 @@ class FolderDataset:
         found = sorted(path.name + "/" * path.is_dir() for path in self.root.iterdir())
         listing = ", ".join(found[:10]) + (f" and {len(found) - 10} more" if len(found) > 10 else "")
         names = f" with class one of {', '.join(self.expected)}" if self.expected else ""
-        one_class = (self.root / "train" / GOOD).is_dir()
+        one_class = (self.root / "train" / self.normal).is_dir()
         hint = "; this looks like the folder of one class: give the folder above it" if one_class else ""
         return (
-            f"no class of dataset {self.name!r} in {self.root}: expected {LAYOUT}{names}; "
+            f"no class of dataset {self.name!r} in {self.root}: expected {self.layout}{names}; "
             f"found {listing or 'an empty folder'}{hint}"
         )
 

@@ -77,6 +77,16 @@ def load_mask(path: Path, size: int, resize: str) -> np.ndarray:
     return np.asarray(covered) > 0.5
 
 
+def defect_area(path: Path) -> int:
+    """Defect pixels of a mask file at its own size, by the rule of ``load_mask``.
+
+    Raises:
+        BadImage: the file cannot be read.
+    """
+    with _opened(path) as image:
+        return int(_nonzero(image).sum())
+
+
 def pixel_truth(sample: Sample, size: int, resize: str) -> np.ndarray | None:
     """Defect pixels of a sample, bool (size, size); None for a defective image without mask."""
     if sample.mask is not None:

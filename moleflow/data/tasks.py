@@ -7,16 +7,22 @@ from itertools import pairwise
 import numpy as np
 
 from moleflow.config.task import Task
+from moleflow.data.facts import Facts
 from moleflow.data.sample import Sample
 from moleflow.utils.errors import UsageError
 from moleflow.utils.seed import derive_seed
 from moleflow.utils.text import did_you_mean
 
-ORDERS = ("given", "alphabetical", "random:SEED")
+ORDERS = ("given", "alphabetical", "texture_first", "hard_first", "easy_first", "random:SEED")
+NOTHING_KNOWN = Facts()
 
 
 def make_stream(
-    available: Sequence[str], chosen: Sequence[str] | None, scenario: str, order: str = "given"
+    available: Sequence[str],
+    chosen: Sequence[str] | None,
+    scenario: str,
+    order: str = "given",
+    facts: Facts = NOTHING_KNOWN,
 ) -> tuple[Task, ...]:
     """The tasks in the order in which they are learned.
 
@@ -24,12 +30,16 @@ def make_stream(
         available: classes of the dataset, in its order.
         chosen: classes to learn, in stream order; None or empty: all that are available.
         scenario: ``"A-B"``: A classes in the first task, B in each later one (the last may be short).
-        order: ``given``, ``alphabetical`` or ``random:SEED`` (whatever the order given).
+        order: ``given``; ``texture_first``: textures before objects, both as given; or, whatever the order given,
+            ``alphabetical``, ``hard_first`` (lowest published AUROC first, equal ones by name), ``easy_first`` (its
+            reverse), ``random:SEED``.
+        facts: what is published about the classes.
 
     Raises:
-        UsageError: a class is unknown or listed twice, or the scenario or the order cannot be read or met.
+        UsageError: a class is unknown or listed twice, the scenario or the order cannot be read or met, or the order
+            needs what nobody has published about a class.
     """
-    classes = _ordered(_checked_classes(available, chosen), order)
+    classes = _ordered(_checked_classes(available, chosen), order, facts)
     first, later = _read_scenario(scenario, len(classes))
     bounds = [0, *range(first, len(classes), later), len(classes)]
     groups = [tuple(classes[start:end]) for start, end in pairwise(bounds)]
@@ -77,16 +87,38 @@ def _checked_classes(available: Sequence[str], chosen: Sequence[str] | None) -> 
     return classes
 
 
-def _ordered(classes: list[str], order: str) -> list[str]:
-    if order == "given":
-        return classes
-    if order == "alphabetical":
-        return sorted(classes)
+def _ordered(classes: list[str], order: str, facts: Facts) -> list[str]:
+    match order:
+        case "given":
+            return classes
+        case "alphabetical":
+            return sorted(classes)
+        case "texture_first":
+            if not facts.textures:
+                raise UsageError(_unknown("which classes show a texture", order, classes))
+            return sorted(classes, key=lambda name: name not in facts.textures)
+        case "hard_first":
+            return _hard_first(classes, order, facts)
+        case "easy_first":
+            return _hard_first(classes, order, facts)[::-1]
     if seed := re.fullmatch(r"random:(\d+)", order, re.ASCII):
         rng = np.random.default_rng(derive_seed(int(seed[1]), "task order"))
         return [str(name) for name in rng.permutation(sorted(classes))]
     hint = did_you_mean(order, ORDERS)
     raise UsageError(f"unknown task order {order!r}, expected {', '.join(ORDERS)} (such as random:7){hint}")
+
+
+def _hard_first(classes: list[str], order: str, facts: Facts) -> list[str]:
+    if unknown := [name for name in classes if name not in facts.image_auroc]:
+        raise UsageError(_unknown("how hard each class is", order, unknown))
+    return sorted(classes, key=lambda name: (facts.image_auroc[name], name))
+
+
+def _unknown(fact: str, order: str, classes: Sequence[str]) -> str:
+    return (
+        f"task order {order!r} needs to know {fact}, and this dataset has no published list that says so for "
+        f"{', '.join(classes)}: give your own order with --task_classes, and --task_order given"
+    )
 
 
 def _read_scenario(scenario: str, n_classes: int) -> tuple[int, int]:

@@ -1,15 +1,20 @@
 """Streams from scenarios and orders; validation splits that depend on names alone."""
 
 import random
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from moleflow.config.run import StreamConfig
+from moleflow.data.datasets import DATASETS, facts_of
+from moleflow.data.facts import Facts
 from moleflow.data.sample import Sample
-from moleflow.data.tasks import make_stream, split_validation
+from moleflow.data.tasks import ORDERS, make_stream, split_validation
 from moleflow.utils.errors import UsageError
 
 FIVE = ("e", "b", "d", "a", "c")
+KNOWN = Facts(textures=frozenset("ac"), image_auroc={"a": 97.0, "b": 98.5, "c": 100.0, "d": 81.6, "e": 97.0})
 
 
 @pytest.mark.parametrize(
@@ -66,9 +71,51 @@ def test_orders() -> None:
     assert len({tuple(t.name for t in make_stream(FIVE, None, "1-1", f"random:{k}")) for k in range(8)}) > 4
 
 
-@pytest.mark.parametrize("order", ["hard_first", "random", "random:", "random:x", "random:-1", ""])
+def ordered(order: str, chosen: list[str], facts: Facts = KNOWN) -> list[str]:
+    return [name for task in make_stream(FIVE, chosen, "2-1", order, facts) for name in task.classes]
+
+
+def test_textures_come_first_and_both_kinds_stay_as_given() -> None:
+    assert ordered("texture_first", ["e", "c", "b", "a", "d"]) == ["c", "a", "e", "b", "d"]
+    assert ordered("texture_first", ["b", "e"]) == ["b", "e"], "there need not be a texture among the chosen"
+
+
+def test_hard_first_goes_by_published_accuracy_and_easy_first_is_its_reverse() -> None:
+    for chosen in (["a", "b", "c", "d", "e"], ["e", "d", "c", "b", "a"]):
+        assert ordered("hard_first", chosen) == ["d", "a", "e", "b", "c"]
+        assert ordered("easy_first", chosen) == ["c", "b", "e", "a", "d"]
+    assert ordered("hard_first", ["c", "d"]) == ["d", "c"]
+
+
+def test_orders_of_mvtec_and_visa() -> None:
+    mvtec, visa = facts_of("mvtec"), facts_of("visa")
+    names = [t.name for t in make_stream(tuple(mvtec.counts), None, "1-1", "texture_first", mvtec)]
+    assert names[:6] == ["carpet", "grid", "leather", "tile", "wood", "bottle"]
+    assert make_stream(tuple(mvtec.counts), None, "1-1", "hard_first", mvtec)[0].name == "pill"
+    hard = [t.name for t in make_stream(tuple(visa.counts), None, "1-1", "hard_first", visa)]
+    assert (hard[:2], hard[-1]) == (["macaroni2", "capsules"], "pipe_fryum")
+
+
+def test_an_order_without_a_published_list_says_so_and_what_to_do() -> None:
+    for order in ("hard_first", "easy_first"):
+        with pytest.raises(UsageError, match=rf"'{order}' needs to know how hard .* for b, d: give .*--task_classes"):
+            make_stream(FIVE, ["a", "b", "d"], "1-1", order, Facts(image_auroc={"a": 90.0}))
+    with pytest.raises(UsageError, match=r"'texture_first' needs to know which classes show a texture.* for a, b: "):
+        make_stream(FIVE, ["a", "b"], "1-1", "texture_first", facts_of("folder"))
+    with pytest.raises(UsageError, match="texture"):
+        make_stream(("candle",), None, "1-1", "texture_first", facts_of("visa"))
+
+
+def test_help_names_the_datasets_whose_order_is_known() -> None:
+    sentence = next(f.metadata["help"] for f in fields(StreamConfig) if f.name == "task_order")
+    assert all(order in sentence for order in ORDERS)
+    known = {name for name in DATASETS if facts_of(name).textures or facts_of(name).image_auroc}
+    assert {name for name in DATASETS if name in sentence} == known
+
+
+@pytest.mark.parametrize("order", ["hard", "random", "random:", "random:x", "random:-1", ""])
 def test_unknown_order_lists_the_known(order: str) -> None:
-    with pytest.raises(UsageError, match=r"given, alphabetical, random:SEED"):
+    with pytest.raises(UsageError, match=r"given, alphabetical, texture_first, hard_first, easy_first, random:SEED"):
         make_stream(FIVE, None, "1-1", order)
 
 

@@ -15,13 +15,15 @@ import pytest
 from moleflow.config.ablations import ABLATIONS, GROUPS
 from moleflow.config.cli import parse
 from moleflow.config.resolve import Resolved
+from moleflow.data.datasets import facts_of
+from moleflow.data.mvtec import MVTEC_CLASSES
 from moleflow.data.tasks import make_stream
 from moleflow.utils.io import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted(place.name for place in (ROOT / "scripts").glob("run_*.sh"))
 ARGUMENTS = {"run_ablation_study.sh": ["all"], "run_visa.sh": ["all"]}
-RUNS = {"run_ablation_study.sh": 1 + len(ABLATIONS), "run_cl_scenarios.sh": 7, "run_dsm.sh": 6,
+RUNS = {"run_ablation_study.sh": 1 + len(ABLATIONS), "run_cl_scenarios.sh": 10, "run_dsm.sh": 6,
         "run_interaction_effect.sh": 8, "run_measured_ablations.sh": 3 * 15, "run_seeds.sh": 5,
         "run_visa.sh": 4}  # fmt: skip
 
@@ -135,10 +137,9 @@ def test_a_study_is_the_full_method_and_its_rows(study, rows):
 
 
 def test_orders_and_scenarios_are_ones_that_a_run_accepts():
-    classes = [f"class{index:02d}" for index in range(15)]
     for command in printed("run_cl_scenarios.sh"):
         stream = resolved(command).run.stream
-        assert make_stream(classes, None, stream.cl_scenario, stream.task_order)
+        assert make_stream(MVTEC_CLASSES, None, stream.cl_scenario, stream.task_order, facts_of("mvtec"))
 
 
 def test_visa_settings():

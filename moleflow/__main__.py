@@ -1,0 +1,107 @@
+"""What moleflow does beside a run: ``python -m moleflow <verb>``, one row of ``VERBS`` a verb."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from moleflow.config.cli import Parser
+from moleflow.utils.errors import MoleflowError, UsageError
+from moleflow.utils.text import did_you_mean
+
+PROGRAM = "python -m moleflow"
+
+
+class Verb(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        help: a sentence.
+        declare: adds the verb's flags to its parser.
+        run: does it and returns the exit code: 0 fine, 1 failed or different; misuse raises ``UsageError``.
+    """
+
+    help: str
+    declare: Callable[[Parser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def _data_check_flags(parser: Parser) -> None:
+    parser.add_argument("--dataset", default="mvtec", help="Dataset layout (default: mvtec).")
+    parser.add_argument("--data_path", help="Folder of the dataset (default: $MOLEFLOW_DATA/<dataset>).")
+    parser.add_argument(
+        "--task_classes", nargs="+", default=(), metavar="CLASS", help="Classes to check (default: all)."
+    )
+    parser.add_argument("--decode", action="store_true", help="Read every pixel too: slow, finds damage inside files.")
+    parser.add_argument("--num_workers", type=int, default=2, help="Threads that read files (default: 2).")
+
+
+def _data_check(given: argparse.Namespace) -> int:
+    from moleflow.data.check import check_dataset, describe
+    from moleflow.data.datasets import dataset_root, facts_of, open_dataset
+
+    if given.num_workers < 1:
+        raise UsageError(f"--num_workers expects at least 1, found {given.num_workers}.")
+    dataset = open_dataset(given.dataset, dataset_root(given.dataset, given.data_path))
+    checks = check_dataset(dataset, facts_of(given.dataset), given.task_classes, given.decode, given.num_workers)
+    print("\n".join(describe(checks)))
+    return int(any(check.problems for check in checks))
+
+
+VERBS = {
+    "data check": Verb("Tell what a dataset's folder lacks or has twice.", _data_check_flags, _data_check),
+}
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one verb; the exit code is 0 (fine), 1 (failed or different), 2 (misuse) or 130 (interrupted)."""
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview(), file=sys.stdout if words else sys.stderr)
+        return 0 if words else 2
+    try:
+        name, flags = _split(words)
+        code = VERBS[name].run(_parse(name, flags))
+        sys.stdout.flush()
+        return code
+    except MoleflowError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _overview() -> str:
+    rows = [f"  {name:<12} {verb.help}" for name, verb in VERBS.items()]
+    return "\n".join([f"usage: {PROGRAM} VERB [FLAG …]      ({PROGRAM} VERB --help lists its flags)", *rows])
+
+
+def _split(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The verb, of one word or two, and what follows it."""
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in VERBS:
+            return name, list(words[length:])
+    spoken = " ".join(word for word in words[:2] if not word.startswith("-"))
+    raise UsageError(f"unknown verb {spoken!r}, expected one of {', '.join(VERBS)}{did_you_mean(spoken, VERBS)}")
+
+
+def _parse(name: str, flags: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(prog=f"{PROGRAM} {name}", description=VERBS[name].help, allow_abbrev=False)
+    VERBS[name].declare(parser)
+    known, unknown = parser.parse_known_args(flags)
+    if unknown:
+        options = [option for action in parser._actions for option in action.option_strings]
+        raise UsageError(f"Unknown argument {unknown[0]!r}{did_you_mean(unknown[0], options)}")
+    return known
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
