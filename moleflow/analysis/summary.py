@@ -31,7 +31,8 @@ def print_summary(folder: Path, console: Console) -> None:
     """
     rows, trouble = read_runs(folder)
     if rows:
-        console.print(_table(rows), width=max(console.width, NARROWEST), crop=False)
+        console.width = max(console.width, NARROWEST)
+        console.print(_table(rows), crop=False)
     for sentence in trouble:
         console.print(Text(f"cannot be read: {sentence}"), soft_wrap=True)
 
@@ -44,7 +45,7 @@ def _table(rows: list[RunRow]) -> Table:
         padding=(0, 1, 0, 0),
     )
     table.show_edge = table.pad_edge = False
-    table.add_column("run", overflow="fold")
+    table.add_column("run", overflow="fold", min_width=24)
     for title in (*COLUMNS.values(), "seed"):
         table.add_column(title, justify="right", no_wrap=True)
     for group, runs in grouped(rows).items():
