@@ -19,9 +19,9 @@ def main() -> int:
         from moleflow.evaluation.report.write import write_report
         from moleflow.run import Runner
 
-        runner = Runner(resolved)
-        results = runner.run()
-        write_report(runner.folder.path, results, runner.evaluator, resolved.run)
+        with Runner(resolved) as runner:
+            results = runner.run()
+            write_report(runner.folder.path, results, runner.evaluator, resolved.run)
         return 0
     except MoleflowError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from moleflow.config.cli import Parser
+from moleflow.registry.verbs import REGISTRY
 from moleflow.utils.errors import MoleflowError, UsageError
 from moleflow.utils.text import did_you_mean
 
@@ -51,6 +52,7 @@ def _data_check(given: argparse.Namespace) -> int:
 
 VERBS = {
     "data check": Verb("Tell what a dataset's folder lacks or has twice.", _data_check_flags, _data_check),
+    **{name: Verb(*row) for name, row in REGISTRY.items()},
 }
 
 

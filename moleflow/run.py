@@ -2,6 +2,7 @@
 
 import resource
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,7 +27,7 @@ from moleflow.losses.build import build_loss
 from moleflow.models.build import build_extractor, build_model
 from moleflow.models.mole_nf import MoLEFlow
 from moleflow.models.task import per_task_parts, shared_later
-from moleflow.trainer.checkpoint import BASE, RunFolder, check_writable, open_run, refuse_foreign
+from moleflow.trainer.checkpoint import BASE, RunFolder, check_writable, file_name, open_run, refuse_foreign
 from moleflow.trainer.continual_trainer import ContinualTrainer
 from moleflow.trainer.lock import RunLock
 from moleflow.trainer.pretraining import base_features, holds_base, take_base
@@ -106,6 +107,8 @@ class Runner:
         chosen = list(run.stream.task_classes) or None
         facts = facts_of(run.data.dataset)
         self.stream = make_stream(dataset.classes, chosen, run.stream.cl_scenario, run.stream.task_order, facts)
+        for task in self.stream:
+            file_name(task)  # refuses names that no file can have
         path = Path(run.output.log_dir) / run_name(run)
         extractor = build_extractor(resolved.ablation, run).to(self.device)
         self.model = build_model(resolved.ablation, extractor, run.training.seed).to(self.device)
@@ -145,16 +148,7 @@ class Runner:
             file.unlink(missing_ok=True)
         write_json(self.folder.path / "env.json", describe_environment(self.device))
         with RunLog(self.folder.path, self.config.output.tensorboard) as log:
-            trainer = ContinualTrainer(
-                self.model,
-                self.terms,
-                self.config.training,
-                lambda task, step, values: log.scalars(task.name, step, values),
-                self.config.hardware.amp,
-                self.protector,
-                self.slow.epochs,
-                self.slow.lr_ratio,
-            )
+            trainer = self._trainer(log)
             self._start_from(trainer)
             for task in self.stream[: self.config.output.stop_after]:
                 self._learn(task, trainer)
@@ -163,6 +157,18 @@ class Runner:
                 self._diagnose(log)
             self._tell_skipped()
         return self.results()
+
+    def _trainer(self, log: RunLog) -> ContinualTrainer:
+        return ContinualTrainer(
+            self.model,
+            self.terms,
+            self.config.training,
+            lambda task, step, values: log.scalars(task.name, step, values),
+            self.config.hardware.amp,
+            self.protector,
+            self.slow.epochs,
+            self.slow.lr_ratio,
+        )
 
     @property
     def complete(self) -> bool:
@@ -191,6 +197,17 @@ class Runner:
         files = [self._evaluation_file(task) for task in self.stream]
         return [Evaluation.from_dict(read_json(file)) for file in files if file.exists()]
 
+    def refit(self, task: Task, before_commit: Callable[[], None]) -> None:
+        """Fit a finished task's expert again on the base as it is, and replace it.
+
+        Args:
+            task: the task; its place in the stream says whether shared weights would move.
+            before_commit: called once the expert is there, before it is listed.
+        """
+        with RunLog(self.folder.path, self.config.output.tensorboard) as log:
+            self.folder.load_base(self.model)
+            self._learn_new(task, self._trainer(log), before_commit)
+
     def _start_from(self, trainer: ContinualTrainer) -> None:
         """The shared part as the last finished task left it, or as it is before the stream."""
         if self.folder.manifest["base"] is not None:
@@ -213,12 +230,19 @@ class Runner:
             self.folder.load_task(self.model, task)
             return
         say(f"task {task.index + 1}/{len(self.stream)}: {task.name}")
+        self._learn_new(task, trainer)
+
+    def _learn_new(
+        self, task: Task, trainer: ContinualTrainer, before_commit: Callable[[], None] | None = None
+    ) -> None:
         start = time.perf_counter()
         normal, held_out = self.data.training(task)
         prepared = time.perf_counter()
         trainer.train(task, normal, held_out)
         dtype = getattr(torch, self.config.training.expert_dtype)
         probe = take_probe(self.model, task.name, (held_out if len(held_out) else normal).batches)
+        if before_commit is not None:
+            before_commit()
         self.folder.save_task(self.model, task, dtype, self.config.training.seed, self.protector.state(), probe)
         self._note_cost(task, feature_seconds=prepared - start, seconds=time.perf_counter() - prepared)
 
@@ -239,7 +263,7 @@ class Runner:
 
     def _is_past(self, task: Task) -> bool:
         """Whether the model as it was after the task is lost: the base has moved since."""
-        return task.name != self.folder.finished[-1] and bool(shared_later(self.model, self.stream[-1]))
+        return task.name != self.folder.finished[-1] and bool(shared_later(self.model, task))
 
     def _diagnose(self, log: RunLog) -> None:
         tasks = [task for task in self.stream if task.name in self.model.tasks]

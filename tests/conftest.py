@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tiny models are slower on several threads
+
 SHARED = Path(os.environ.get("MOLEFLOW_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 

@@ -43,7 +43,7 @@ def test_flags_reach_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(("words", "expected"), [
-    (["data", "chek"], "unknown verb 'data chek', expected one of data check; did you mean 'data check'?"),
+    (["data", "chek"], "unknown verb 'data chek', expected one of data check, add-task, "),
     (["check"], "did you mean 'data check'?"),
     (["train", "--data_path", "x"], "unknown verb 'train', expected one of"),
     (["data", "check", "--datset", "visa"], "Unknown argument '--datset'; did you mean '--dataset'?"),

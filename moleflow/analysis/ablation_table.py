@@ -15,13 +15,13 @@ from moleflow.evaluation.report.text import MISSING
 from moleflow.utils.errors import MoleflowError
 from moleflow.utils.io import read_json, write_text
 
-MEASURED = "ablations_measured.json"
+MEASURED, CONCLUSIONS = "ablations_measured.json", "ablations_conclusions.md"
 BEGIN, END = "<!-- history: written by scripts/make_ablation_table.py -->", "<!-- history: end -->"
 
 INTRODUCTION = """# Ablations
 
-Written by `python scripts/make_ablation_table.py` from the tables in `moleflow/config/` and from measured runs: change
-those, not this page.
+Written by `python scripts/make_ablation_table.py` from the tables in `moleflow/config/`, from measured runs and from
+`ablations_conclusions.md`: change those, not this page.
 
 *found* is what the method's own history reports (on MVTec AD unless it says otherwise; in points of image AUROC where
 one number stands): a prior, not a result of this code. *measured here* is image AUROC / pixel AP in %, routed, mean ±
@@ -45,17 +45,19 @@ def update_documents(folder: Path) -> None:
     Raises:
         MoleflowError: a document or the measured file cannot be read, or reproduce.md has no place for the history.
     """
-    measured = folder / MEASURED
-    write_text(folder / "ablations.md", ablations_page(read_json(measured) if measured.exists() else None))
+    measured, conclusions = folder / MEASURED, folder / CONCLUSIONS
+    said = conclusions.read_text(encoding="utf-8") if conclusions.exists() else ""
+    write_text(folder / "ablations.md", ablations_page(read_json(measured) if measured.exists() else None, said))
     reproduce = folder / "reproduce.md"
     write_text(reproduce, with_history(reproduce.read_text(encoding="utf-8")))
 
 
-def ablations_page(measured: Mapping[str, Any] | None) -> str:
+def ablations_page(measured: Mapping[str, Any] | None, conclusions: str = "") -> str:
     """The page: how it was measured, a table of components for each section, a table of rows for each study.
 
     Args:
         measured: the content of the measured file; None where nothing was measured yet.
+        conclusions: what people make of it, the page's last section.
     """
     rows: Rows = measured["rows"] if measured else {}
     parts = [INTRODUCTION, _how(measured), "\n## Components\n"]
@@ -66,7 +68,7 @@ def ablations_page(measured: Mapping[str, Any] | None) -> str:
     for group, names in GROUPS.items():
         titles = ["row", "what", "flags", "measured here", "FM", "parameters a task", "seconds a task"]
         parts.append(f"\n### {group}\n\n" + _table(titles, [_row(name, rows) for name in names]))
-    return "".join(parts)
+    return "".join([*parts, f"\n{conclusions}" if conclusions else ""])
 
 
 def history_rows() -> str:

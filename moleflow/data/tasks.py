@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -29,7 +29,8 @@ def make_stream(
     Args:
         available: classes of the dataset, in its order.
         chosen: classes to learn, in stream order; None or empty: all that are available.
-        scenario: ``"A-B"``: A classes in the first task, B in each later one (the last may be short).
+        scenario: ``"A-B"``: A classes in the first task, B in each later one (the last may be short); or the classes
+            of every task one by one, as ``"1,1,2"``.
         order: ``given``; ``texture_first``: textures before objects, both as given; or, whatever the order given,
             ``alphabetical``, ``hard_first`` (lowest published AUROC first, equal ones by name), ``easy_first`` (its
             reverse), ``random:SEED``.
@@ -40,10 +41,16 @@ def make_stream(
             needs what nobody has published about a class.
     """
     classes = _ordered(_checked_classes(available, chosen), order, facts)
-    first, later = _read_scenario(scenario, len(classes))
-    bounds = [0, *range(first, len(classes), later), len(classes)]
+    bounds = _bounds(scenario, len(classes))
     groups = [tuple(classes[start:end]) for start, end in pairwise(bounds)]
     return tuple(Task(group, index) for index, group in enumerate(groups))
+
+
+def scenario_of(sizes: Sequence[int]) -> str:
+    """The scenario that gives tasks of these sizes: ``[2, 1, 1]`` -> ``"2-1"``, ``[1, 1, 2]`` -> ``"1,1,2"``."""
+    first, later = sizes[0], sizes[1] if len(sizes) > 1 else sizes[0]
+    even = all(size == later for size in sizes[1:-1]) and (len(sizes) == 1 or sizes[-1] <= later)
+    return f"{first}-{later}" if even else ",".join(map(str, sizes))
 
 
 def split_validation(
@@ -119,6 +126,17 @@ def _unknown(fact: str, order: str, classes: Sequence[str]) -> str:
         f"task order {order!r} needs to know {fact}, and this dataset has no published list that says so for "
         f"{', '.join(classes)}: give your own order with --task_classes, and --task_order given"
     )
+
+
+def _bounds(scenario: str, n_classes: int) -> list[int]:
+    """Where each task's classes start, and where the last one's end."""
+    if re.fullmatch(r"[1-9]\d*(,[1-9]\d*)+", scenario, re.ASCII):
+        bounds = list(accumulate(map(int, scenario.split(",")), initial=0))
+        if bounds[-1] != n_classes:
+            raise UsageError(f"scenario {scenario!r} is of {bounds[-1]} classes, and there are {n_classes}")
+        return bounds
+    first, later = _read_scenario(scenario, n_classes)
+    return [0, *range(first, n_classes, later), n_classes]
 
 
 def _read_scenario(scenario: str, n_classes: int) -> tuple[int, int]:

@@ -6,8 +6,8 @@ listed, then renamed over it: whenever the run is killed, the file that the mani
 
 import shutil
 import tempfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
@@ -17,11 +17,14 @@ from torch import Tensor
 from moleflow.config.task import Task
 from moleflow.models.mole_nf import MoLEFlow
 from moleflow.models.task import base_state, expert_state, load_expert, tell_experts_changed
+from moleflow.trainer.lock import LOCK
 from moleflow.utils.errors import MoleflowError, UsageError
 from moleflow.utils.io import read_json, read_tensors, sha256_of, write_json, write_tensors
 
 SCHEMA = 1
 BASE, PROTECTOR = "base.safetensors", "protector.safetensors"
+LONGEST_NAME = 250
+"""Bytes of a file's name that a task may need: file systems take 255, and endings are added to it."""
 
 
 class RunFolder:
@@ -47,6 +50,7 @@ class RunFolder:
         manifest = read_json(file)
         if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
             raise MoleflowError(f"{file} should be a manifest of format {SCHEMA}; update moleflow to read a newer one.")
+        _refuse_malformed(file, manifest)
         return manifest
 
     @property
@@ -60,24 +64,77 @@ class RunFolder:
         manifest["base"] = self._replacement(BASE, base_state(model))
         self._commit(manifest)
 
+    def stored_task(self, name: str) -> Task:
+        """A finished task as it was learned: its place in the stream then, which parts may depend on."""
+        place, entry = next(
+            (place, entry) for place, entry in enumerate(self.manifest["tasks"]) if entry["name"] == name
+        )
+        return Task(tuple(entry["classes"]), entry.get("index", place))
+
     def save_task(
-        self, model: MoLEFlow, task: Task, dtype: torch.dtype, seed: int, protector: Mapping[str, Tensor] | None = None
+        self,
+        model: MoLEFlow,
+        task: Task,
+        dtype: torch.dtype,
+        seed: int,
+        protector: Mapping[str, Tensor] | None = None,
+        probe: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """Write the task's expert, the base (where it is new or still learns) and what a protector keeps; list them."""
+        """Write the task's expert, the base (where it is new or still learns) and what a protector keeps; list them.
+
+        A finished task of that name is replaced, in its place. ``probe`` is what ``take_probe`` gave.
+        """
         manifest = self.manifest
         base = base_state(model)
         if manifest["base"] is None or self._base_moved(base):
             manifest["base"] = self._replacement(BASE, base)
         if protector:
             manifest["protector"] = self._replacement(PROTECTOR, protector)
-        file = f"experts/{quote(task.name, safe='+')}.safetensors"
-        (self.path / "experts").mkdir(exist_ok=True)
         state = expert_state(model, task.name)
         stored = {name: value.to(dtype) if value.dtype == torch.float32 else value for name, value in state.items()}
-        write_tensors(self.path / file, stored)
-        entry = {"name": task.name, "classes": list(task.classes), "seed": seed, **self._entry(file)}
-        manifest["tasks"].append(entry)
+        self.list_expert(manifest, task, stored, seed, probe)
+
+    def list_expert(
+        self,
+        manifest: dict[str, Any],
+        task: Task,
+        state: Mapping[str, Tensor],
+        seed: int,
+        probe: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Write an expert's tensors and its probe, then the manifest with the task's entry, in its place or at the end.
+
+        Raises:
+            UsageError: the task's name is too long for a file's.
+        """
+        name = file_name(task)
+        entry = {"name": task.name, "classes": list(task.classes), "index": task.index, "seed": seed}
+        entry |= self._replacement(f"experts/{name}", state)
+        if probe:
+            metadata = {"base_sha256": manifest["base"]["sha256"]}
+            entry["probe"] = self._replacement(f"probes/{name}", probe, metadata)
+        places = {old["name"]: place for place, old in enumerate(manifest["tasks"])}
+        place = places.get(task.name, len(places))
+        manifest["tasks"][place : place + 1] = [entry]
         self._commit(manifest)
+
+    def drop_task(self, name: str) -> None:
+        """Take a task off the manifest, then remove its files; nothing else changes."""
+        manifest = self.manifest
+        for place, entry in enumerate(manifest["tasks"]):
+            entry.setdefault("index", place)  # as it was learned, whatever its place will be
+        gone = [entry for entry in manifest["tasks"] if entry["name"] == name]
+        manifest["tasks"] = [entry for entry in manifest["tasks"] if entry["name"] != name]
+        self._commit(manifest)
+        for file in (listed["file"] for entry in gone for listed in _files_of(entry)):
+            (self.path / file).unlink(missing_ok=True)
+            _beside(self.path / file).unlink(missing_ok=True)
+
+    def files(self) -> Iterator[dict[str, Any]]:
+        """What the manifest says of each file: name, hash, size."""
+        manifest = self.manifest
+        for entry in (manifest["base"], manifest.get("protector"), *manifest["tasks"]):
+            yield from _files_of(entry or {})
 
     def load_base(self, model: MoLEFlow) -> None:
         """Fill the shared part of the model.
@@ -85,7 +142,7 @@ class RunFolder:
         Raises:
             MoleflowError: the file is missing, differs from its hash or does not fit.
         """
-        fill_base(model, read_tensors(self._verified(self.manifest["base"])), str(self.path))
+        fill_base(model, read_tensors(self.verified(self.manifest["base"])), str(self.path))
 
     def load_protector(self) -> dict[str, Tensor]:
         """What a protector kept; empty where it keeps nothing.
@@ -94,7 +151,7 @@ class RunFolder:
             MoleflowError: the file is missing or differs from its hash.
         """
         entry = self.manifest.get("protector")
-        state = read_tensors(self._verified(entry)) if entry else {}
+        state = read_tensors(self.verified(entry)) if entry else {}
         return {name: tensor.clone() for name, tensor in state.items()}  # in memory of its own: sums see its alignment
 
     def load_task(self, model: MoLEFlow, task: Task) -> None:
@@ -104,34 +161,43 @@ class RunFolder:
             MoleflowError: the file is missing, differs from its hash or does not fit.
         """
         entry = next(entry for entry in self.manifest["tasks"] if entry["name"] == task.name)
-        state = read_tensors(self._verified(entry))
+        state = read_tensors(self.verified(entry))
         load_expert(model, task.name, state)
 
     def _base_moved(self, base: dict[str, Tensor]) -> bool:
         old = read_tensors(self.path / BASE)
         return any(not torch.equal(old[name], value.cpu()) for name, value in base.items())
 
-    def _replacement(self, file: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    def _replacement(
+        self, file: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """Write what will be ``file`` once the manifest says so, and give its entry."""
+        self.settle()  # what waits there from before a kill may be listed
         waiting = _beside(self.path / file)
-        write_tensors(waiting, tensors)
+        write_tensors(waiting, tensors, metadata)
         return {"file": file, "sha256": sha256_of(waiting), "bytes": waiting.stat().st_size}
 
     def _commit(self, manifest: dict[str, Any]) -> None:
         write_json(self.path / "stream.json", manifest)
-        for file in (BASE, PROTECTOR):
-            if _beside(self.path / file).exists():
-                _beside(self.path / file).replace(self.path / file)
+        self.settle()
 
-    def _entry(self, file: str) -> dict[str, Any]:
-        path = self.path / file
-        return {"file": file, "sha256": sha256_of(path), "bytes": path.stat().st_size}
+    def settle(self) -> None:
+        """Give every listed file that still waits, after a kill, its name; only who may write the folder does this."""
+        for listed in self.files():
+            waiting = _beside(self.path / listed["file"])
+            if waiting.exists() and sha256_of(waiting) == listed["sha256"]:
+                waiting.replace(self.path / listed["file"])
 
-    def _verified(self, entry: dict[str, Any]) -> Path:
+    def verified(self, entry: dict[str, Any]) -> Path:
+        """The file of a manifest's entry, complete and unchanged.
+
+        Raises:
+            MoleflowError: it is missing or differs from its hash.
+        """
         file = self.path / entry["file"]
         waiting = _beside(file)
         if waiting.exists() and sha256_of(waiting) == entry["sha256"]:
-            waiting.replace(file)
+            return waiting
         way_out = "restore it, or train again with --overwrite."
         if not file.exists():
             raise MoleflowError(f"{file} is listed in stream.json and missing; {way_out}")
@@ -142,6 +208,61 @@ class RunFolder:
 
 def _beside(file: Path) -> Path:
     return file.with_name(file.name + ".next")
+
+
+def file_name(task: Task) -> str:
+    """The name of a task's files, which no class can lead elsewhere with.
+
+    Raises:
+        UsageError: it is too long for a file's name.
+    """
+    name = quote(task.name, safe="+") + ".safetensors"
+    if len(name) > LONGEST_NAME:
+        raise UsageError(
+            f"The task {task.name[:40]!r}… needs a file name of {len(name)} bytes, and {LONGEST_NAME} are allowed: "
+            "learn fewer classes a task, or give them shorter names."
+        )
+    return name
+
+
+def _files_of(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "file" in entry:
+        yield {key: entry[key] for key in ("file", "sha256", "bytes")}
+    if "probe" in entry:
+        yield entry["probe"]
+
+
+def _refuse_malformed(file: Path, manifest: dict[str, Any]) -> None:
+    """Refuse a manifest whose entries are not what this class writes, or lead out of the run's folder."""
+    try:
+        listed = [entry for entry in (manifest["base"], manifest.get("protector")) if entry is not None]
+        sound = all(map(_is_listed, listed)) and all(map(_is_task, manifest["tasks"]))
+        names = [entry["name"] for entry in manifest["tasks"]]
+    except (KeyError, TypeError, AttributeError):
+        sound, names = False, []
+    if not sound or len(set(names)) < len(names):
+        raise MoleflowError(f"{file} is damaged: an entry is not as moleflow writes it; restore it from a copy.")
+
+
+def _is_task(entry: dict[str, Any]) -> bool:
+    """Whether an entry names its classes, its seed, and files of the run."""
+    classes, index, probe = entry["classes"], entry.get("index", 0), entry.get("probe")
+    named = isinstance(classes, list) and bool(classes) and all(isinstance(name, str) for name in classes)
+    counted = isinstance(index, int) and isinstance(entry["seed"], int)
+    return (
+        named
+        and counted
+        and entry["name"] == Task(tuple(classes), index).name
+        and _is_listed(entry)
+        and (probe is None or _is_listed(probe))
+    )
+
+
+def _is_listed(entry: dict[str, Any]) -> bool:
+    """Whether an entry says where a file in the run's folder lies, its hash and its size."""
+    place = PurePosixPath(entry["file"])
+    inside = not place.is_absolute() and ".." not in place.parts and place.suffix == ".safetensors"
+    return inside and "\0" not in entry["file"] and isinstance(entry["sha256"], str) and isinstance(entry["bytes"], int)
 
 
 def fill_base(model: MoLEFlow, state: dict[str, Tensor], source: str) -> None:
@@ -177,9 +298,10 @@ def open_run(path: Path, config: dict[str, Any], resume: bool, overwrite: bool) 
     Raises:
         UsageError: there is a run and neither was asked for, its configuration differs, or it cannot be written.
     """
+    refuse_foreign(path)
     if (path / "config.json").exists():
         if overwrite:
-            shutil.rmtree(path)
+            _empty(path)
         elif resume:
             _refuse_other_config(path, config)
         else:
@@ -187,14 +309,36 @@ def open_run(path: Path, config: dict[str, Any], resume: bool, overwrite: bool) 
                 f"There is a run in {path}; continue it with --resume, replace it with --overwrite, "
                 "or choose another --experiment_name."
             )
-    elif path.exists() and any(path.iterdir()):
-        raise UsageError(f"{path} is not empty and holds no run (no config.json); choose another --experiment_name.")
     try:
         path.mkdir(parents=True, exist_ok=True)
         write_json(path / "config.json", config)
     except (OSError, MoleflowError) as error:
         raise UsageError(f"The run folder {path} cannot be written ({error}); give a --log_dir that can.") from error
-    return RunFolder(path)
+    folder = RunFolder(path)
+    folder.settle()
+    return folder
+
+
+def refuse_foreign(path: Path) -> None:
+    """Leave folders alone that hold something else than a run.
+
+    Raises:
+        UsageError: the folder is not empty and has no config.json.
+    """
+    if path.is_dir() and not (path / "config.json").exists() and any(item.name != LOCK for item in path.iterdir()):
+        raise UsageError(f"{path} is not empty and holds no run (no config.json); choose another --experiment_name.")
+
+
+def _empty(path: Path) -> None:
+    """Remove all that is in a run's folder but its lock, which whoever empties it holds; config.json goes last.
+
+    A kill on the way leaves a folder that still counts as a run.
+    """
+    for item in sorted(path.iterdir(), key=lambda item: item.name == "config.json"):
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item)
+        elif item.name != LOCK:
+            item.unlink()
 
 
 def check_writable(folder: Path) -> None:

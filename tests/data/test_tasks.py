@@ -10,7 +10,7 @@ from moleflow.config.run import StreamConfig
 from moleflow.data.datasets import DATASETS, facts_of
 from moleflow.data.facts import Facts
 from moleflow.data.sample import Sample
-from moleflow.data.tasks import ORDERS, make_stream, split_validation
+from moleflow.data.tasks import ORDERS, make_stream, scenario_of, split_validation
 from moleflow.utils.errors import UsageError
 
 FIVE = ("e", "b", "d", "a", "c")
@@ -164,3 +164,18 @@ def test_split_keeps_training_images_and_holds_out_at_least_one(n: int, fraction
 def test_split_refuses_impossible_fractions(fraction: float) -> None:
     with pytest.raises(UsageError, match="at least 0 and below 1"):
         split_validation(normals("a", 4), fraction, 0, "a")
+
+
+@pytest.mark.parametrize(("sizes", "scenario"), [
+    ([1], "1-1"), ([3], "3-3"), ([1, 1, 1], "1-1"), ([2, 1, 1], "2-1"), ([1, 2, 1], "1-2"),
+    ([1, 1, 2], "1,1,2"), ([1, 2, 3], "1,2,3"), ([3, 1, 2, 1], "3,1,2,1"),
+])  # fmt: skip
+def test_a_scenario_for_any_sizes_gives_them_back(sizes: list[int], scenario: str) -> None:
+    assert scenario_of(sizes) == scenario
+    classes = [f"c{number}" for number in range(sum(sizes))]
+    assert [len(task.classes) for task in make_stream(classes, None, scenario)] == sizes
+
+
+def test_sizes_that_are_not_all_classes_are_refused() -> None:
+    with pytest.raises(UsageError, match="is of 4 classes, and there are 3"):
+        make_stream(["a", "b", "c"], None, "1,1,2")

@@ -1,0 +1,179 @@
+"""``export-task`` and ``import-task``: an expert travels between runs that share a base, as one file of plain data.
+
+The file is in safetensors format: tensors ``expert.…`` and ``probe.…``, and ``moleflow``, a JSON object, as metadata.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from moleflow.config.task import Task
+from moleflow.models.task import load_expert
+from moleflow.registry.results import mark_stale, take_again
+from moleflow.registry.stored_run import StoredRun
+from moleflow.trainer.checkpoint import file_name
+from moleflow.trainer.probe import TOLERANCE, largest_difference
+from moleflow.utils.errors import MoleflowError, UsageError
+from moleflow.utils.io import read_metadata, read_tensors, write_tensors
+
+FORMAT = "moleflow-expert"
+VERSION = 1
+EXPERT, PROBE = "expert.", "probe."
+
+
+class Parcel(NamedTuple):
+    """An exported expert.
+
+    Attributes:
+        task: the task as it was learned.
+        seed: of its training.
+        base: SHA-256 of the base that the expert builds on.
+        config: what ``config_hash`` gave.
+        expert, probe: tensors.
+    """
+
+    task: Task
+    seed: int
+    base: str
+    config: str
+    expert: dict[str, Tensor]
+    probe: dict[str, Tensor]
+
+
+def config_hash(run: StoredRun) -> str:
+    """SHA-256 of what an expert depends on beside the base: the method, the features, the size and type of numbers."""
+    resolved = run.resolved
+    features = resolved.run.features
+    method = {
+        "ablation": resolved.to_json()["ablation"],
+        "features": [features.backbone_name, features.random_backbone, features.embed_dim, features.feature_grid],
+        "images": [resolved.run.data.img_size, resolved.run.data.resize],
+        "dtype": resolved.run.training.expert_dtype,
+    }
+    return hashlib.sha256(json.dumps(method, sort_keys=True).encode()).hexdigest()
+
+
+def export_task(run: StoredRun, name: str, file: Path) -> None:
+    """Write a task's expert as one file.
+
+    Raises:
+        UsageError: there is no such task, or the file is there already.
+        MoleflowError: the expert is damaged, or the file cannot be written.
+    """
+    entry = run.entry(name)
+    if file.exists():
+        raise UsageError(f"{file} is there already; name another file with --to.")
+    task = run.folder.stored_task(name)
+    tensors = {EXPERT + key: value for key, value in read_tensors(run.folder.verified(entry)).items()}
+    if "probe" in entry:
+        probe = run.folder.verified(entry["probe"])
+        if read_metadata(probe).get("base_sha256") == run.folder.manifest["base"]["sha256"]:
+            tensors |= {PROBE + key: value for key, value in read_tensors(probe).items()}
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "base_sha256": run.folder.manifest["base"]["sha256"],
+        "config_sha256": config_hash(run),
+        "classes": list(task.classes),
+        "index": task.index,
+        "seed": entry["seed"],
+    }
+    write_tensors(file, tensors, {"moleflow": json.dumps(content)})
+    print(f"exported {name} to {file}: {file.stat().st_size:,} bytes")
+
+
+def import_task(run: StoredRun, file: Path, evaluate: bool = True, data_path: str | None = None) -> None:
+    """Take an exported expert into a run; the other experts and the base stay as they are.
+
+    Args:
+        run: a run that is being written.
+        file: what ``export_task`` wrote; it is read as data and never trusted.
+        evaluate: whether to take the results again.
+        data_path: where the images of its classes are; None: where the run's other images are.
+
+    Raises:
+        UsageError: the file is of another base or configuration, or the run is not finished or knows its classes.
+        MoleflowError: the file is damaged, or the expert does not say what it said where it was trained.
+    """
+    parcel = read_parcel(file)
+    run.require_finished(but=parcel.task.classes)
+    _refuse_foreign(run, parcel, file)
+    run.refuse_known(parcel.task.classes)
+    file_name(parcel.task)  # refuses names that no file can have
+    _refuse_broken(run, parcel, file)
+    new = Task(parcel.task.classes, len(run.tasks))
+    tasks = [*run.tasks, new]
+    mark_stale(run, new.index, f"import-task {new.name}")
+    run.write_places(new.classes, data_path)
+    run.write_stream(tasks)
+    run.folder.list_expert(run.folder.manifest, parcel.task, parcel.expert, parcel.seed, parcel.probe)
+    print(f"imported {new.name} from {file}")
+    if evaluate:
+        take_again(run, tasks, run.places, None)
+
+
+def read_parcel(file: Path) -> Parcel:
+    """An exported expert, with every field looked at.
+
+    Raises:
+        UsageError: it is no exported expert, or a newer one.
+        MoleflowError: it cannot be read.
+    """
+    text = read_metadata(file).get("moleflow", "{}")
+    tensors = read_tensors(file)
+    try:
+        content = json.loads(text)
+        known = content.get("format") == FORMAT
+        if known and content["version"] > VERSION:
+            raise UsageError(
+                f"{file} is of format {content['version']}, newer than {VERSION}; update moleflow to read it."
+            )
+        task, seed = Task(tuple(content["classes"]), content["index"]), content["seed"]
+        hashes = [content["base_sha256"], content["config_sha256"]]
+        sound = known and isinstance(task.index, int) and isinstance(seed, int) and all(map(_is_text, hashes))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{file} is not an expert that export-task wrote; give one.") from error
+    if not sound or not task.classes or not all(map(is_plain_name, task.classes)):
+        raise UsageError(f"{file} is not an expert that export-task wrote, or names classes that no folder can have.")
+    parts = [_below(prefix, tensors) for prefix in (EXPERT, PROBE)]
+    return Parcel(task, seed, hashes[0], hashes[1], *parts)
+
+
+def is_plain_name(name: Any) -> bool:
+    """Whether a class's name is one that a folder could have: no separator, nothing that cannot be shown."""
+    return isinstance(name, str) and name.isprintable() and name not in ("", ".", "..") and not set(name) & set("/\\")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _refuse_foreign(run: StoredRun, parcel: Parcel, file: Path) -> None:
+    base, config = run.folder.manifest["base"]["sha256"], config_hash(run)
+    if parcel.base != base:
+        raise UsageError(
+            f"{file} builds on the base {parcel.base}, and the run in {run.path} has {base}; "
+            "an expert moves only between runs of one base (--base_from shares one)."
+        )
+    if parcel.config != config:
+        raise UsageError(
+            f"{file} was made by the configuration {parcel.config}, and the run in {run.path} has {config}; "
+            "an expert moves only between runs of one method and backbone."
+        )
+
+
+def _refuse_broken(run: StoredRun, parcel: Parcel, file: Path) -> None:
+    """Refuse an expert that does not fit the model, or scores its probe differently than where it was trained."""
+    model = run.model()
+    model.begin_task(parcel.task, run.resolved.run.training.seed)
+    load_expert(model, parcel.task.name, parcel.expert)
+    difference = largest_difference(model, parcel.task.name, parcel.probe) if parcel.probe else 0.0
+    if not difference <= TOLERANCE:
+        raise MoleflowError(f"{file} is damaged: its expert scores its probe differently than where it was trained.")

@@ -1,0 +1,81 @@
+"""``verify``: whether a run still is what it was."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from moleflow.models.mole_nf import MoLEFlow
+from moleflow.registry.stored_run import StoredRun
+from moleflow.trainer.probe import TOLERANCE, largest_difference
+from moleflow.utils.errors import MoleflowError
+from moleflow.utils.io import read_json, read_metadata, read_tensors
+
+
+def verify(run: StoredRun) -> Iterator[str]:
+    """Hash every listed file, load every expert, score its probe again.
+
+    Yields:
+        A sentence for each thing that differs, which names the file. Experts are looked at one by one: one that is
+        broken says nothing about the others.
+    """
+    problems = [*_unreadable(run), *_lost_manifest(run)]
+    broken = {file: str(error) for file, error in _damaged(run)}
+    yield from [*problems, *broken.values()]
+    try:
+        model = run.model()
+    except MoleflowError as error:
+        if str(error) not in broken.values():
+            yield f"Experts could not be loaded: {error}"
+        return
+    for entry in run.folder.manifest["tasks"]:
+        if entry["file"] not in broken:
+            yield from _says_something_else(run, model, entry, set(broken))
+
+
+def unlisted(run: StoredRun) -> list[str]:
+    """Experts and probes in the folder that the manifest does not name: left by a kill, and without effect."""
+    listed = {entry["file"] for entry in run.folder.files()}
+    found = [file for kind in ("experts", "probes") for file in sorted((run.path / kind).glob("*"))]
+    return [name for name in (file.relative_to(run.path).as_posix() for file in found) if name not in listed]
+
+
+def _damaged(run: StoredRun) -> Iterator[tuple[str, MoleflowError]]:
+    for entry in run.folder.files():
+        try:
+            run.folder.verified(entry)
+        except MoleflowError as error:
+            yield entry["file"], error
+
+
+def _unreadable(run: StoredRun) -> Iterator[str]:
+    """What is not hashed and should be JSON."""
+    for file in (*sorted(run.path.glob("*.json")), *sorted(Path(run.path, "evaluations").glob("*.json"))):
+        try:
+            read_json(file)
+        except MoleflowError as error:
+            yield str(error)
+
+
+def _lost_manifest(run: StoredRun) -> Iterator[str]:
+    if not (run.path / "stream.json").exists() and any((run.path / "experts").glob("*.safetensors")):
+        yield f"{run.path / 'stream.json'} is missing, and without it no expert counts: restore it from a copy."
+
+
+def _says_something_else(run: StoredRun, model: MoLEFlow, entry: dict[str, Any], broken: set[str]) -> Iterator[str]:
+    name, probe = entry["name"], entry.get("probe")
+    try:
+        run.load(model, name)
+        if probe is None or probe["file"] in broken:
+            return
+        file = run.folder.verified(probe)
+        if read_metadata(file).get("base_sha256") != run.folder.manifest["base"]["sha256"]:
+            return  # the base has learned since: other scores are as they should be
+        difference = largest_difference(model, name, read_tensors(file))
+    except MoleflowError as error:
+        yield f"{run.path / entry['file']}: {error}"
+        return
+    if not difference <= TOLERANCE:
+        yield (
+            f"{run.path / entry['file']} scores its probe differently than when it was trained "
+            f"(by {difference:.1g} of the largest score, {TOLERANCE:g} is allowed): other versions or another machine?"
+        )
