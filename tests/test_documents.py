@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from moleflow.config.cli import parse
+from moleflow.__main__ import VERBS, _parse, _split
+from moleflow.config.cli import Parser, parse
 from moleflow.config.components import COMPONENTS
 from moleflow.config.presets import ABLATIONS, ALIASES, PRESETS, SHORTHANDS
 
@@ -25,6 +26,21 @@ def command_lines() -> list[str]:
 @pytest.mark.parametrize("line", command_lines())
 def test_every_command_line_parses(line):
     parse([word for word in shlex.split(line, comments=True)[2:] if word not in ("…", "...")])
+
+
+@pytest.mark.parametrize("line", re.findall(r"python -m moleflow [^\n`|#]*", "\n".join(TEXTS.values())))
+def test_every_verb_with_its_flags_parses(line):
+    _parse(*_split(shlex.split(line)[3:]))
+
+
+def verbs_flags() -> set[str]:
+    """Every flag of every verb of ``python -m moleflow``."""
+    flags = set()
+    for verb in VERBS.values():
+        parser = Parser()
+        verb.declare(parser)
+        flags |= {option.lstrip("-") for action in parser._actions for option in action.option_strings}
+    return flags
 
 
 def test_there_are_command_lines_to_test():
@@ -63,7 +79,7 @@ def test_the_method_has_a_row_for_every_component_with_its_file(name):
 def test_every_flag_preset_and_ablation_named_exists(name):
     flags = parse(["--seed", "0"])[0].flags
     known = {*flags, "preset", "ablation", "config", "help", "print_config", *ALIASES, *SHORTHANDS}
-    known |= {f"no_{flag.removeprefix('use_')}" for flag in flags}
+    known |= {f"no_{flag.removeprefix('use_')}" for flag in flags} | verbs_flags()
     for flag in re.findall(r"(?<![\w-])--([a-z]\w+)", TEXTS[name]):
         assert flag in known, flag
     assert set(re.findall(r"--preset (\w+)", TEXTS[name])) <= set(PRESETS)
