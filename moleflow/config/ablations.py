@@ -143,6 +143,7 @@ FEATURES = {
         "adapter_no_logdet": ("whitening adapter left out of the log-det", {"adapter_logdet": False}),
     }),
     **_parts("context", {
+        "scale_ctx_unfrozen": ("scale context that learns in every task", {"freeze_scale_context": False}),
         "ctx_unfrozen": ("mixer that learns in every task", {"freeze_spatial_mixer": False}),
         "ctx_multi_scale": ("multi-scale context, FiLM adapter (it cannot act with whitening)",
                             {"use_ms_context": True, "adapter_mode": "film"}),

@@ -36,8 +36,9 @@ def shared_parts_keep_learning(ablation: AblationConfig) -> bool:
     if isinstance(ablation.sharing, v.Separated):
         return always and isinstance(ablation.image, v.SpatialTransformer)
     mixer_learns = isinstance(ablation.context, v.SpatialMixer) and not ablation.context.freeze
+    around_learns = isinstance(ablation.subnet, v.ScaleContextSubnet) and not ablation.subnet.freeze
     slow = isinstance(ablation.slow, v.SlowStage) and ablation.slow.epochs > 0
-    return always or mixer_learns or slow
+    return always or mixer_learns or around_learns or slow
 
 
 def _dsm(ablation: AblationConfig) -> bool:

@@ -27,6 +27,7 @@ from moleflow.models.subnets.plain import PlainSubnet
 from moleflow.models.subnets.scale_context import ScaleContextSubnet
 from moleflow.models.task import base_state, begin_task, expert_state, learners, start_task
 from moleflow.utils.errors import UsageError
+from tests.fakes import TINY, tiny_model
 
 A, B = Task(("a",), 0), Task(("b",), 1)
 SHAPE = (3, 4, 6)
@@ -315,3 +316,16 @@ def test_f7_is_chosen_for_flow_context_and_position_alone():
     begin_task(shared, A, 0)
     assert base_state(shared)
     assert list(build_position(SEPARATED, SHAPE).parameters()) == []
+
+
+def test_an_unfrozen_scale_context_learns_in_every_task_and_only_it_does():
+    config = replace(TINY, subnet=v.ScaleContextSubnet(kernel=3, freeze=False))
+    model = tiny_model(config)
+    for index, name in enumerate("ab"):
+        model.begin_task(Task((name,), index), 0)
+    later = [learner.name for learner in learners(model, Task(("b",), 1)) if learner.shared]
+    around = [name for name, _ in model.named_parameters() if name.endswith("subnet.context.weight")]
+    assert sorted(later) == sorted(around) != []
+    frozen = tiny_model(replace(TINY, subnet=v.ScaleContextSubnet(kernel=3)))
+    frozen.begin_task(Task(("b",), 1), 0)
+    assert not [learner.name for learner in learners(frozen, Task(("b",), 1)) if learner.shared]

@@ -55,6 +55,11 @@ class ScaleContextSubnet:
     kernel: int = knob(5, "Neighbourhood of the scale's context, odd.", "scale_context_kernel", low=1)
     init_scale: float = knob(0.1, "First value of α.", "scale_context_init_scale", low=0)
     max_alpha: float = knob(0.2, "Upper bound of α.", "scale_context_max_alpha", low=1e-6)
+    freeze: bool = knob(
+        True,
+        "Freeze the neighbourhood's convolution with the flow (else it learns in every task).",
+        "freeze_scale_context",
+    )
 
 
 @dataclass(frozen=True)

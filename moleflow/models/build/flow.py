@@ -5,7 +5,7 @@ from functools import partial
 from moleflow.config import variants as cfg
 from moleflow.config.ablation import AblationConfig
 from moleflow.models.build.policy import Shape, shared_policy, slow_blocks
-from moleflow.models.coupling import CouplingFlow, SubnetFactory
+from moleflow.models.coupling import CouplingFlow, SubnetFactory, every_task
 from moleflow.models.full_delta import FullDeltaLinear
 from moleflow.models.lora import LoRALinear, SharedLinear
 from moleflow.models.separated import SeparatedStage
@@ -58,9 +58,15 @@ def build_subnet(config: SubnetConfig, dim: int, linear: LinearFactory) -> Subne
     match config:
         case cfg.PlainSubnet():
             return partial(PlainSubnet, hidden=hidden, linear=linear)
-        case cfg.ScaleContextSubnet(_, kernel, init, top):
+        case cfg.ScaleContextSubnet(_, kernel, init, top, freeze):
             return partial(
-                ScaleContextSubnet, hidden=hidden, linear=linear, kernel=kernel, init_scale=init, max_alpha=top
+                ScaleContextSubnet,
+                hidden=hidden,
+                linear=linear,
+                kernel=kernel,
+                init_scale=init,
+                max_alpha=top,
+                context_trains_in=None if freeze else every_task,
             )
         case cfg.GatedContextSubnet(_, kernel, gate, top):
             return partial(

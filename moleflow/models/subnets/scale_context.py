@@ -2,11 +2,29 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from moleflow.config.task import Task
 from moleflow.models.subnets.plain import LinearFactory, start_at_zero
+
+
+class Surroundings(nn.Conv2d):
+    """ctx: a depthwise k×k convolution that starts as the neighbourhood's mean.
+
+    Args:
+        channels: channels in and out.
+        kernel: side of the neighbourhood, odd.
+        trains_in: whether it learns in a task; None: when the flow does.
+    """
+
+    def __init__(self, channels: int, kernel: int, trains_in: Callable[[Task], bool] | None):
+        super().__init__(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
+        nn.init.constant_(self.weight, 1 / kernel**2)
+        if trains_in is not None:
+            self.trains_shared = trains_in
 
 
 class ContextSubnet(nn.Module, ABC):
@@ -20,12 +38,20 @@ class ContextSubnet(nn.Module, ABC):
         hidden: width of f and g.
         linear: makes a layer.
         kernel: side of the neighbourhood, odd.
+        context_trains_in: whether ctx learns in a task; None: when the flow does.
     """
 
-    def __init__(self, passive: int, active: int, hidden: int, linear: LinearFactory, kernel: int):
+    def __init__(
+        self,
+        passive: int,
+        active: int,
+        hidden: int,
+        linear: LinearFactory,
+        kernel: int,
+        context_trains_in: Callable[[Task], bool] | None = None,
+    ):
         super().__init__()
-        self.context = nn.Conv2d(passive, passive, kernel, padding=kernel // 2, groups=passive, bias=False)
-        nn.init.constant_(self.context.weight, 1 / kernel**2)
+        self.context = Surroundings(passive, kernel, context_trains_in)
         self.scale_in, self.scale_out = linear(2 * passive, hidden), start_at_zero(linear(hidden, active))
         self.shift_in, self.shift_out = linear(passive, hidden), start_at_zero(linear(hidden, active))
 
@@ -46,7 +72,7 @@ class ScaleContextSubnet(ContextSubnet):
     """One α = α_max·σ(a) for all patches.
 
     Args:
-        passive, active, hidden, linear, kernel: see ``ContextSubnet``.
+        passive, active, hidden, linear, kernel, context_trains_in: see ``ContextSubnet``.
         init_scale: first α, below ``max_alpha``.
         max_alpha: α_max.
     """
@@ -60,8 +86,9 @@ class ScaleContextSubnet(ContextSubnet):
         kernel: int,
         init_scale: float,
         max_alpha: float,
+        context_trains_in: Callable[[Task], bool] | None = None,
     ):
-        super().__init__(passive, active, hidden, linear, kernel)
+        super().__init__(passive, active, hidden, linear, kernel, context_trains_in)
         share = min(max(init_scale / max_alpha, 1e-4), 1 - 1e-4)
         self.max_alpha = max_alpha
         self.a = nn.Parameter(torch.tensor(math.log(share / (1 - share))))
