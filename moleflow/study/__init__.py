@@ -1,0 +1,1 @@
+"""The domain-shift study: detectors on images as they were, shifted, and after they were adapted."""
