@@ -1,0 +1,74 @@
+"""PatchCore (Roth et al., CVPR 2022): distance to the nearest of a few kept training patches."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from moleflow.baselines.anomalib_parts import ANY_BACKBONE, ANY_LAYER, torch_model
+from moleflow.baselines.base import Peer, PeerScores
+from moleflow.utils.errors import MoleflowError
+
+
+class PatchCore(Peer):
+    """anomalib's ``PatchcoreModel`` with its memory bank, coreset, nearest neighbours, image score and map, unchanged.
+
+    Its network is taken out: patches are the features that ``fit`` and ``score`` are given, whose 3×3 average pooling
+    the extractor has done. The greedy coreset costs kept · candidates distances, so it chooses among patches drawn at
+    random; the bank has ``coreset_ratio`` of all patches all the same.
+
+    Args:
+        img_size: side h of the pixel maps.
+        coreset_ratio: share of the training patches that is kept.
+        candidates: patches that the coreset is chosen among, at most; never fewer than are kept.
+        neighbors: nearest patches that weigh the image score.
+        seed: seed of the draw and of the coreset's start.
+    """
+
+    def __init__(
+        self, img_size: int, coreset_ratio: float = 0.01, candidates: int = 20_000, neighbors: int = 9, seed: int = 0
+    ):
+        self.model = torch_model("patchcore", "PatchcoreModel")([ANY_LAYER], ANY_BACKBONE, False, neighbors).eval()
+        self.model.feature_extractor = nn.Identity()
+        self.img_size, self.ratio, self.candidates, self.seed = img_size, coreset_ratio, candidates, seed
+
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Fill the bank: a draw of all patches, then anomalib's k-center greedy coreset of it."""
+        patches = torch.cat([batch.reshape(-1, batch.shape[-1]) for batch in batches])
+        kept = max(1, int(self.ratio * len(patches)))
+        draw = torch.randperm(len(patches), generator=torch.Generator().manual_seed(self.seed))
+        chosen = patches[draw[: max(kept, self.candidates)]]
+        self.model.embedding_store.append(chosen)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.model.subsample_embedding(min(1.0, (kept + 0.5) / len(chosen)))  # it rounds down
+
+    def score(self, features: Tensor) -> PeerScores:
+        """Patch score: distance to the nearest kept patch; image score: the largest, reweighted (the paper's eq. 7)."""
+        distances, nearest = self.nearest(features)
+        patches = features.reshape(-1, features.shape[-1])
+        images = self.model.compute_anomaly_score(distances.flatten(1), nearest.flatten(1), patches)
+        maps = self.model.anomaly_map_generator(distances[:, None], (self.img_size, self.img_size))
+        return PeerScores(images.numpy(), maps[:, 0].numpy())
+
+    def nearest(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Distance to the nearest kept patch, and its number in the bank: (B, H, W, D) -> (B, H, W) each.
+
+        Raises:
+            MoleflowError: nothing was fitted.
+        """
+        if len(self.bank) == 0:
+            raise MoleflowError("PatchCore has an empty memory bank: call fit before score.")
+        found = self.model.nearest_neighbors(features.reshape(-1, features.shape[-1]), 1)
+        distances, nearest = (part.reshape(features.shape[:-1]) for part in found)
+        return distances, nearest
+
+    @property
+    def bank(self) -> Tensor:
+        """The kept patches, (kept, D)."""
+        return self.model.memory_bank
+
+    @property
+    def bytes(self) -> int:
+        """The bank's."""
+        return self.bank.numel() * self.bank.element_size()
