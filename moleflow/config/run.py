@@ -9,7 +9,7 @@ from moleflow.config.knobs import knob
 class DataConfig:
     """Which images."""
 
-    dataset: str = knob("mvtec", "Dataset layout: demo, mvtec, visa, mpdd, btad, folder or domains.")
+    dataset: str = knob("mvtec", "Dataset layout: demo, mvtec, visa, mpdd, btad, folder, domains or shifted.")
     data_path: str | None = knob(
         None, "Folder of the dataset (default: $MOLEFLOW_DATA/<dataset>; demo: made in the log folder)."
     )

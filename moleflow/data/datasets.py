@@ -13,6 +13,7 @@ from moleflow.data.folder import FolderDataset
 from moleflow.data.mpdd import MPDD_FACTS, MPDDDataset
 from moleflow.data.mvtec import MVTEC_FACTS, MVTecDataset
 from moleflow.data.sample import Sample
+from moleflow.data.shifted import ShiftedDataset
 from moleflow.data.visa import VISA_FACTS, VisADataset
 from moleflow.utils.errors import UsageError
 from moleflow.utils.text import did_you_mean
@@ -50,6 +51,7 @@ DATASETS: Mapping[str, Callable[[Path], ImageDataset]] = {
     "mpdd": MPDDDataset,
     "btad": BTADDataset,
     "domains": DomainsDataset,
+    "shifted": ShiftedDataset,
 }
 
 FACTS: Mapping[str, Facts] = {

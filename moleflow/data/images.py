@@ -60,6 +60,16 @@ def load_image(path: Path, size: int, resize: str, rotation: float = 0.0) -> np.
     return np.asarray(_to_square(rotated(rgb, rotation), size, resize))
 
 
+def native_image(path: Path) -> np.ndarray:
+    """An image file at its own size as RGB, uint8 (height, width, 3), by the rules of ``load_image``.
+
+    Raises:
+        BadImage: the file cannot be read.
+    """
+    with _opened(path) as image:
+        return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+
+
 def load_mask(path: Path, size: int, resize: str) -> np.ndarray:
     """A mask file as bool (size, size), True where there is a defect.
 
@@ -77,14 +87,19 @@ def load_mask(path: Path, size: int, resize: str) -> np.ndarray:
     return np.asarray(covered) > 0.5
 
 
-def defect_area(path: Path) -> int:
-    """Defect pixels of a mask file at its own size, by the rule of ``load_mask``.
+def native_mask(path: Path) -> np.ndarray:
+    """A mask file at its own size as bool (height, width), True where it is not zero.
 
     Raises:
         BadImage: the file cannot be read.
     """
     with _opened(path) as image:
-        return int(_nonzero(image).sum())
+        return _nonzero(ImageOps.exif_transpose(image))
+
+
+def defect_area(path: Path) -> int:
+    """Defect pixels of a mask file at its own size. Raises BadImage as ``native_mask`` does."""
+    return int(native_mask(path).sum())
 
 
 def pixel_truth(sample: Sample, size: int, resize: str) -> np.ndarray | None:
