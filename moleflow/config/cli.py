@@ -198,7 +198,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
     try:
         flags = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"The config file {path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(flags, dict):
         raise UsageError(

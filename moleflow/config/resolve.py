@@ -1,5 +1,7 @@
 """From layers of flags (preset, ablation, config file, command line) to one resolved configuration."""
 
+import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, fields
 from functools import cache
@@ -20,6 +22,8 @@ A slot's name after ``LEFT_OUT`` -> a variant that gives way to the slot's defau
 """
 
 LEFT_OUT = "left out of:"
+LARGEST = 2**63 - 1
+"""Whole numbers beyond it have no place in a tensor or a random generator."""
 
 Meant = TypeVar("Meant")
 
@@ -116,15 +120,33 @@ def _scalar(one: Knob, value: Any) -> Any:
     kind = one.scalar
     right = isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
     if not right and not (kind is str and isinstance(value, int | float)):
-        raise UsageError(f"--{one.flag} expects {_wanted(one)}, found {value!r}.")
-    value = kind(value)
+        raise UsageError(f"--{one.flag} expects {_wanted(one)}, found {_shown(value)}.")
+    value = _finite(one, value) if kind is float else kind(value)
+    if kind is int and abs(value) > LARGEST:
+        raise UsageError(f"--{one.flag} expects {_wanted(one)}, found one that no 64 bits hold.")
     if one.choices and value not in one.choices:
-        raise UsageError(f"--{one.flag} expects one of {', '.join(one.choices)}, found {value!r}.")
+        raise UsageError(f"--{one.flag} expects one of {', '.join(one.choices)}, found {_shown(value)}.")
     if kind in (int, float) and not (one.low is None or one.low <= value):
         raise UsageError(f"--{one.flag} expects {_wanted(one)}, found {value}.")
     if kind in (int, float) and not (one.high is None or value <= one.high):
         raise UsageError(f"--{one.flag} expects {_wanted(one)}, found {value}.")
     return value
+
+
+def _finite(one: Knob, value: int | float) -> float:
+    """The number as a float; JSON, YAML and the command line all have words for those that are none."""
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise UsageError(f"--{one.flag} expects {_wanted(one)}, found one that is not finite.")
+    return number
+
+
+def _shown(value: Any) -> str:
+    """A value of any kind, short: a file can nest and repeat it without end."""
+    return reprlib.repr(value)
 
 
 def _wanted(one: Knob) -> str:
@@ -153,7 +175,7 @@ def layer_from_flags(flags: Mapping[str, Any], origin: str) -> Layer:
 
 def _looked_up(flag: str, value: Any, table: Mapping[Any, Meant]) -> Meant:
     if value not in list(table):  # a file's value may be unhashable
-        raise UsageError(f"--{flag} expects one of {', '.join(map(str, table))}, found {value!r}.")
+        raise UsageError(f"--{flag} expects one of {', '.join(map(str, table))}, found {_shown(value)}.")
     return table[value]
 
 

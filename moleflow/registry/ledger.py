@@ -1,10 +1,12 @@
 """``ledger``: what each task of a run costs and how well it does."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from moleflow.evaluation.continual import mean_known
 from moleflow.registry.stored_run import StoredRun
-from moleflow.utils.io import read_json
+from moleflow.utils.errors import MoleflowError
+from moleflow.utils.io import as_written, read_json
 
 COLUMNS = ("task", "bytes", "seconds", "image AUROC", "sha256")
 
@@ -20,19 +22,37 @@ def ledger(run: StoredRun) -> dict[str, Any]:
     cost, results = (_content(run, name) for name in ("cost.json", "results.json"))
     rows = []
     for entry in manifest["tasks"]:
-        found = [results.get("per_class", {}).get(name, {}) for name in entry["classes"]]
         rows.append(
             {
                 "task": entry["name"],
                 "classes": entry["classes"],
                 "bytes": entry["bytes"],
-                "seconds": cost.get("seconds_per_task", {}).get(entry["name"]),
-                "image_auroc": mean_known(row.get("image_auroc") for row in found),
+                "seconds": _seconds(run, cost, entry["name"]),
+                "image_auroc": _accuracy(run, results, entry["classes"]),
                 "sha256": entry["sha256"],
             }
         )
     base = {key: manifest["base"][key] for key in ("bytes", "sha256")} if manifest["base"] else None
     return {"run": str(run.path), "base": base, "tasks": rows, "stale": results.get("stale")}
+
+
+def _seconds(run: StoredRun, cost: dict[str, Any], task: str) -> float | None:
+    """Seconds of a task's training; None: not known."""
+    with as_written(run.path / "cost.json"):
+        return _number(cost.get("seconds_per_task", {}).get(task))
+
+
+def _accuracy(run: StoredRun, results: dict[str, Any], classes: Sequence[str]) -> float | None:
+    """Mean image AUROC of a task's classes; None: not known."""
+    with as_written(run.path / "results.json"):
+        rows = results.get("per_class", {})
+        return mean_known(_number(rows.get(name, {}).get("image_auroc")) for name in classes)
+
+
+def _number(value: Any) -> float | None:
+    if not isinstance(value, int | float | None):
+        raise TypeError(f"{type(value).__name__} instead of a number")
+    return None if value is None else float(value)
 
 
 def as_table(content: dict[str, Any]) -> str:
@@ -60,4 +80,7 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
 
 def _content(run: StoredRun, name: str) -> dict[str, Any]:
     file = run.path / name
-    return read_json(file) if file.exists() else {}
+    content = read_json(file) if file.exists() else {}
+    if not isinstance(content, dict):
+        raise MoleflowError(f"{file} is damaged: expected a JSON object, found {type(content).__name__}.")
+    return content

@@ -134,7 +134,7 @@ def read_parcel(file: Path) -> Parcel:
         task, seed = Task(tuple(content["classes"]), content["index"]), content["seed"]
         hashes = [content["base_sha256"], content["config_sha256"]]
         sound = known and isinstance(task.index, int) and isinstance(seed, int) and all(map(_is_text, hashes))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise UsageError(f"{file} is not an expert that export-task wrote; give one.") from error
     if not sound or not task.classes or not all(map(is_plain_name, task.classes)):
         raise UsageError(f"{file} is not an expert that export-task wrote, or names classes that no folder can have.")

@@ -7,7 +7,7 @@ from moleflow.evaluation.report.write import write_report
 from moleflow.registry.stored_run import StoredRun
 from moleflow.run import Runner
 from moleflow.utils.errors import UsageError
-from moleflow.utils.io import read_json, write_json
+from moleflow.utils.io import as_written, read_json, write_json
 
 DERIVED = ("report.html", "diagnostics.json", "results.csv", "predictions.csv")
 """What is written from the last evaluation."""
@@ -17,7 +17,9 @@ def mark_stale(run: StoredRun, first_row: int, why: str) -> None:
     """Drop the rows of the task matrix from one on and what was derived from them; results.json says why it is old."""
     results = run.path / "results.json"
     if results.exists():
-        write_json(results, {**read_json(results), "stale": why})
+        with as_written(results):
+            content = {**read_json(results), "stale": why}
+        write_json(results, content)
     for file in (run.path / "evaluations").glob("after_*.json"):
         if int(file.stem.removeprefix("after_")) >= first_row:
             file.unlink()
@@ -29,10 +31,11 @@ def forget_cost(run: StoredRun, task: str) -> None:
     """Drop a task's costs."""
     file = run.path / "cost.json"
     if file.exists():
-        cost = read_json(file)
-        for table in cost.values():
-            if isinstance(table, dict):
-                table.pop(task, None)
+        with as_written(file):
+            cost = read_json(file)
+            for table in cost.values():
+                if isinstance(table, dict):
+                    table.pop(task, None)
         write_json(file, cost)
 
 

@@ -19,7 +19,7 @@ from moleflow.trainer.checkpoint import RunFolder
 from moleflow.trainer.lock import RunLock
 from moleflow.utils.env import choose_device
 from moleflow.utils.errors import MoleflowError, UsageError
-from moleflow.utils.io import read_json, write_json
+from moleflow.utils.io import as_written, read_json, write_json
 from moleflow.utils.text import did_you_mean
 
 PLACES = "data_paths.json"
@@ -66,7 +66,8 @@ class StoredRun:
         results = self.path / "results.json"
         if chosen or not results.exists():
             return list(chosen)
-        return list(chain.from_iterable(read_json(results)["tasks"]))
+        with as_written(results):
+            return [str(name) for name in chain.from_iterable(read_json(results)["tasks"])]
 
     @property
     def pending(self) -> list[str]:
@@ -140,7 +141,8 @@ class StoredRun:
     def places(self) -> dict[str, str]:
         """Class -> folder, where it is not the run's own."""
         file = self.path / PLACES
-        return read_json(file) if file.exists() else {}
+        with as_written(file):
+            return {name: str(Path(place)) for name, place in (read_json(file) if file.exists() else {}).items()}
 
     def write_places(self, classes: Sequence[str], folder: str | None) -> None:
         """Note where the images of classes lie; None: nothing new."""

@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -85,8 +86,24 @@ def read_json(path: str | Path) -> Any:
     """
     try:
         return json.loads(Path(path).read_bytes(), parse_constant=_refuse_constant)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         _raise_unreadable(path, "a JSON file", error)
+
+
+@contextmanager
+def as_written(path: str | Path) -> Iterator[None]:
+    """Where a file's content is taken apart: what is not of the shape that moleflow writes is named, not tripped over.
+
+    Raises:
+        MoleflowError: a key is missing, or a value is of another kind.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise MoleflowError(
+            f"{path} is damaged: it does not hold what moleflow writes there "
+            f"({type(error).__name__}); restore it from a copy, or train again with --overwrite."
+        ) from error
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
