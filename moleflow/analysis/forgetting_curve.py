@@ -9,7 +9,15 @@ from moleflow.evaluation.report.figures.canvas import ACCENT, DARK, LIGHT, label
 from moleflow.utils.errors import MoleflowError
 from moleflow.utils.io import read_json
 
-STYLES = ((DARK, "-", "o"), (ACCENT, "--", "s"), (LIGHT, ":", "^"), ("0.5", "-.", "D"))
+STYLES = (
+    (DARK, "-", "o"),
+    (ACCENT, "--", "s"),
+    (LIGHT, ":", "^"),
+    ("0.5", "-.", "D"),
+    ("#15803d", "-", "v"),
+    ("#7e22ce", "--", "x"),
+)
+"""Colour, dashes and mark of each line: apart in grey, too."""
 
 
 def first_task_curve(run: Path, metric: str = "image_auroc") -> tuple[list[str], list[float]]:
