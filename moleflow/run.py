@@ -20,6 +20,7 @@ from moleflow.data.tasks import make_stream
 from moleflow.evaluation.diagnostics import diagnose, flattened
 from moleflow.evaluation.evaluator import Evaluator
 from moleflow.evaluation.results import Evaluation, build_results
+from moleflow.evaluation.run_record import run_record
 from moleflow.extractors.cache import FeatureStore
 from moleflow.extractors.live import LiveStore
 from moleflow.extractors.stream_data import StreamData
@@ -117,13 +118,14 @@ class Runner:
         self.data.check(self.stream)
         if run.features.base_from and not (run.output.resume and (path / BASE).exists()):
             take_base(self.model, Path(run.features.base_from))
+        self.record = run_record(resolved, self.stream)
         self.terms = build_loss(resolved.ablation)
         self.protector = build_protector(resolved.ablation, run.training.seed)
         self.slow = resolved.ablation.slow if isinstance(resolved.ablation.slow, SlowStage) else SlowStage()
         if opened is None:
             refuse_foreign(path)
             self._lock = RunLock(path)
-        self.folder = opened or open_run(path, resolved.to_json(), run.output.resume, run.output.overwrite)
+        self.folder = opened or open_run(path, resolved.to_store(), run.output.resume, run.output.overwrite)
         self.evaluator = Evaluator(self.model, self.data, run.data.resize)
         self.cost = self._stored_cost()
 
@@ -190,7 +192,7 @@ class Runner:
     def results(self) -> dict[str, Any]:
         """The content of results.json, from the evaluations that are there."""
         tasks = [list(task.classes) for task in self.stream]
-        return build_results(self.folder.path.name, tasks, self.evaluations())
+        return build_results(self.folder.path.name, tasks, self.evaluations(), self.record)
 
     def evaluations(self) -> list[Evaluation]:
         """The evaluations that are there, in stream order."""

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -164,7 +165,9 @@ def parse(argv: Sequence[str] | None = None) -> tuple[Resolved, bool]:
     given = vars(known)
     print_only = given.pop("print_config", False)
     preset = given.pop("preset", None if given or set(words) - {"--print_config"} else "demo")
-    return resolve(_layers(preset, given.pop("ablation", None), given.pop("config", None), given)), print_only
+    ablation = given.pop("ablation", None)
+    resolved = resolve(_layers(preset, ablation, given.pop("config", None), given))
+    return replace(resolved, named={"preset": preset, "ablation": ablation}), print_only
 
 
 def _layers(preset: str | None, ablation: str | None, config: str | None, given: dict[str, Any]) -> dict[str, Layer]:

@@ -3,7 +3,7 @@
 import math
 import reprlib
 from collections.abc import Mapping
-from dataclasses import Field, asdict, dataclass, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from functools import cache
 from typing import Any, TypeVar
 
@@ -30,22 +30,30 @@ Meant = TypeVar("Meant")
 
 @dataclass(frozen=True)
 class Resolved:
-    """A configuration, where each of its values came from, and what had to be changed in it."""
+    """A configuration, where each of its values came from, what had to be changed in it, and what it was called.
+
+    ``named`` holds the names given on the command line for "preset" and "ablation", None where none was.
+    """
 
     ablation: AblationConfig
     run: RunConfig
     flags: dict[str, Any]
     sources: dict[str, str]
     warnings: tuple[str, ...] = ()
+    named: Mapping[str, str | None] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The object that ``--print_config`` prints and ``config.json`` holds."""
+        """The object that ``--print_config`` prints."""
         ablation = {
             place.name: {"variant": type(part).__name__, **asdict(part)}
             for place in fields(self.ablation)
             for part in [getattr(self.ablation, place.name)]
         }
         return {"ablation": ablation, "run": asdict(self.run), "flags": self.flags, "sources": self.sources}
+
+    def to_store(self) -> dict[str, Any]:
+        """What ``config.json`` holds: the same, and the names."""
+        return {**self.to_json(), "named": dict(self.named)}
 
 
 @cache

@@ -90,6 +90,7 @@ class OutputConfig:
     stop_after: int | None = knob(None, "Pause after this many finished tasks; --resume goes on.", low=1)
     tensorboard: bool = knob(True, "Write TensorBoard scalars.")
     figures: bool = knob(True, "Draw figures and the report.")
+    keep_scores: bool = knob(True, "Keep the patch scores of the last evaluation: statistics are made from them.")
     run_diagnostics: bool = knob(False, "Write diagnostics.json: latents, log-dets, gates, routing margins.")
 
 

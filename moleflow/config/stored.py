@@ -12,7 +12,7 @@ from moleflow.utils.errors import MoleflowError, UsageError
 
 
 def stored_config(content: Any, source: str) -> Resolved:
-    """The configuration that ``Resolved.to_json`` wrote; what an older one does not say yet has its default.
+    """The configuration that ``Resolved.to_store`` wrote; what an older one does not say yet has its default.
 
     Args:
         content: the JSON object.
@@ -25,12 +25,13 @@ def stored_config(content: Any, source: str) -> Resolved:
         ablation = {name: _variant(place, content["ablation"].get(name)) for name, place in slots().items()}
         run = {name: _filled(group, content["run"].get(name, {})) for name, group in run_groups().items()}
         flags, sources = dict(content["flags"]), dict(content["sources"])
+        named = dict(content.get("named", {}))
     except (AttributeError, KeyError, TypeError, ValueError, StopIteration, UsageError) as error:
         raise MoleflowError(
             f"{source} is no configuration this moleflow can read ({type(error).__name__}: {error}): "
             "restore it from a copy, or update moleflow if a newer one wrote it."
         ) from error
-    return Resolved(AblationConfig(**ablation), RunConfig(**run), flags, sources)
+    return Resolved(AblationConfig(**ablation), RunConfig(**run), flags, sources, named=named)
 
 
 def _variant(place: Field[Any], stored: Mapping[str, Any] | None) -> Any:

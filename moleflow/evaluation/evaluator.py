@@ -126,6 +126,11 @@ class Evaluator:
         """Raw image scores (n,) of the given tasks on a scale (default: the run's own), (n,)."""
         return self.model.calibrated(torch.from_numpy(raw).to(self._device), tasks, scale).cpu().numpy()
 
+    def as_measured(self, raw: np.ndarray, tasks: Sequence[str]) -> np.ndarray:
+        """The image scores (n,) that metrics are taken of: on the run's scale, raw where a task has none."""
+        ranked = self._ranked(raw, tasks, self.model.calibration)
+        return raw if ranked is None else ranked
+
     @property
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
@@ -180,12 +185,8 @@ class Evaluator:
     def _metrics(
         self, scores: ClassScores, patches: Tensor, raw: np.ndarray, tasks: Sequence[str]
     ) -> dict[str, float | None]:
-        """Metrics of one class on the run's scale, or on raw scores where a task has none.
-
-        They are computed once for bit-identical scores.
-        """
-        ranked = self._ranked(raw, tasks, self.model.calibration)
-        image_scores = raw if ranked is None else ranked
+        """Metrics of one class, computed once for bit-identical scores."""
+        image_scores = self.as_measured(raw, tasks)
         key = hashlib.sha256(patches.cpu().numpy().tobytes() + image_scores.tobytes()).hexdigest()
         if key not in self._metrics_of:
             pixels = self._pixel_metrics(scores, patches)

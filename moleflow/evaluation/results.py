@@ -1,9 +1,10 @@
 """From evaluation rows to results.json and results.csv; the keys are a stable contract that scripts read."""
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from moleflow.evaluation.continual import average_incremental, backward_transfer, forgetting, mean_known
@@ -76,7 +77,12 @@ class Evaluation:
             ) from error
 
 
-def build_results(name: str, tasks: Sequence[Sequence[str]], evaluations: Iterable[Evaluation]) -> dict[str, Any]:
+def build_results(
+    name: str,
+    tasks: Sequence[Sequence[str]],
+    evaluations: Iterable[Evaluation],
+    record: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     """The content of results.json.
 
     A value of a task is the mean over its classes, a final value the mean over all classes of the last
@@ -87,6 +93,7 @@ def build_results(name: str, tasks: Sequence[Sequence[str]], evaluations: Iterab
         name: the experiment.
         tasks: the classes of each task, in the stream's order, also those still to come.
         evaluations: in any order; if a task was evaluated twice, the later one in the sequence counts.
+        record: what was run, as ``run_record`` tells it; empty where nobody knows.
 
     Raises:
         MoleflowError: there is no evaluation, or one of a task that the stream does not have.
@@ -100,6 +107,7 @@ def build_results(name: str, tasks: Sequence[Sequence[str]], evaluations: Iterab
         "schema": SCHEMA,
         "name": name,
         "tasks": [list(classes) for classes in tasks],
+        "run": dict(record),
         "final": _final(last),
         "continual": _continual(matrix),
         "continual_routed": _continual(matrix_routed),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from moleflow.config.task import Task
+from moleflow.evaluation.kept import drop_scores
 from moleflow.evaluation.report.write import write_report
 from moleflow.registry.stored_run import StoredRun
 from moleflow.run import Runner
@@ -25,6 +26,7 @@ def mark_stale(run: StoredRun, first_row: int, why: str) -> None:
             file.unlink()
     for name in DERIVED:
         (run.path / name).unlink(missing_ok=True)
+    drop_scores(run.path)
 
 
 def forget_cost(run: StoredRun, task: str) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from moleflow.config.resolve import Resolved
 from moleflow.config.stored import stored_config
 from moleflow.config.task import Task
-from moleflow.data.tasks import scenario_of
+from moleflow.data.datasets import facts_of
+from moleflow.data.tasks import make_stream, scenario_of
 from moleflow.models.build import build_extractor, build_model
 from moleflow.models.mole_nf import MoLEFlow
 from moleflow.registry.images import gathered
@@ -114,7 +115,7 @@ class StoredRun:
     def with_stream(self, tasks: Sequence[Task], data_path: str | None = None) -> Resolved:
         """The configuration of this run, where it lies now, with these tasks as its stream."""
         run = self.resolved.run
-        stream = replace(run.stream, **_stream_flags(tasks))
+        stream = replace(run.stream, **self._stream_flags(tasks))
         here = self.path.resolve()
         output = replace(
             run.output,
@@ -130,12 +131,26 @@ class StoredRun:
     def write_stream(self, tasks: Sequence[Task]) -> None:
         """Make these tasks the stream that config.json names; the rest of it stays."""
         flags = {
-            name: list(value) if isinstance(value, tuple) else value for name, value in _stream_flags(tasks).items()
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in self._stream_flags(tasks).items()
         }
         self.content["run"]["stream"] |= flags
         self.content["flags"] |= flags
         self.content["sources"] |= dict.fromkeys(flags, "cli")
         write_json(self.path / "config.json", self.content)
+
+    def _stream_flags(self, tasks: Sequence[Task]) -> dict[str, Any]:
+        """What gives these tasks as a stream: scenario and order as configured where those still do."""
+        classes = tuple(name for task in tasks for name in task.classes)
+        run = self.resolved.run
+        scenario, order = run.stream.cl_scenario, run.stream.task_order
+        try:
+            same = make_stream(classes, classes, scenario, order, facts_of(run.data.dataset)) == tuple(tasks)
+        except UsageError:  # a scenario of more classes, an order that knows nothing of one of them
+            same = False
+        if not same:
+            scenario, order = scenario_of([len(task.classes) for task in tasks]), "given"
+        return {"task_classes": classes, "cl_scenario": scenario, "task_order": order}
 
     @property
     def places(self) -> dict[str, str]:
@@ -207,14 +222,6 @@ def writing(path: Path, device: str | None = None) -> Iterator[StoredRun]:
         stored = StoredRun(path, device)
         stored.folder.settle()
         yield stored
-
-
-def _stream_flags(tasks: Sequence[Task]) -> dict[str, Any]:
-    return {
-        "task_classes": tuple(name for task in tasks for name in task.classes),
-        "cl_scenario": scenario_of([len(task.classes) for task in tasks]),
-        "task_order": "given",
-    }
 
 
 def renumbered(tasks: Sequence[Task]) -> list[Task]:

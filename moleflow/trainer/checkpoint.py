@@ -291,7 +291,7 @@ def open_run(path: Path, config: dict[str, Any], resume: bool, overwrite: bool) 
 
     Args:
         path: the folder.
-        config: the resolved configuration, as ``Resolved.to_json`` gives it.
+        config: the resolved configuration, as ``Resolved.to_store`` gives it.
         resume: whether to continue a run that is there.
         overwrite: whether to replace it.
 
@@ -359,7 +359,8 @@ def check_writable(folder: Path) -> None:
 
 FREE_TO_CHANGE = {
     "resume", "overwrite", "stop_after", "log_dir", "experiment_name", "tensorboard", "figures", "device",
-    "run_diagnostics", "num_workers", "feature_cache", "use_feature_cache", "data_path", "backbone_weights",
+    "run_diagnostics", "keep_scores", "num_workers", "feature_cache", "use_feature_cache", "data_path",
+    "backbone_weights",
 }  # fmt: skip
 """Flags that a resumed run may change: they say where and how, not what."""
 

@@ -16,18 +16,29 @@ LINES = [*(["--preset", name] for name in PRESETS), *(["--ablation", name] for n
 @pytest.mark.parametrize("words", LINES, ids=" ".join)
 def test_what_was_written_is_read_back(words: list[str]) -> None:
     resolved, _ = parse(words)
-    again = stored_config(json.loads(json.dumps(resolved.to_json())), "config.json")
-    assert (again.ablation, again.run) == (resolved.ablation, resolved.run)
+    again = stored_config(json.loads(json.dumps(resolved.to_store())), "config.json")
+    assert (again.ablation, again.run, again.named) == (resolved.ablation, resolved.run, resolved.named)
 
 
 def content() -> dict:
-    return json.loads(json.dumps(parse(["--preset", "demo"])[0].to_json()))
+    return json.loads(json.dumps(parse(["--preset", "demo"])[0].to_store()))
 
 
 def test_an_older_file_lacks_what_was_not_there_yet() -> None:
     older = content()
-    del older["ablation"]["open_set"], older["run"]["training"]["grad_clip"]
-    assert stored_config(older, "config.json").run.training.grad_clip == 1.0
+    del older["ablation"]["open_set"], older["run"]["training"]["grad_clip"], older["named"]
+    again = stored_config(older, "config.json")
+    assert again.run.training.grad_clip == 1.0
+    assert again.named == {}
+
+
+def test_names_are_those_of_the_command_line() -> None:
+    assert parse(["--preset", "measured", "--ablation", "wo_dia"])[0].named == {
+        "preset": "measured",
+        "ablation": "wo_dia",
+    }
+    assert parse(["--seed", "1"])[0].named == {"preset": None, "ablation": None}
+    assert parse([])[0].named["preset"] == "demo"
 
 
 @pytest.mark.parametrize("damage", [

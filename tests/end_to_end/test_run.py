@@ -88,7 +88,8 @@ def test_costs_are_noted_for_each_task(finished):
 
 def test_config_json_reproduces_the_run(finished):
     config = json.loads((finished / "config.json").read_text())
-    assert set(config) == {"ablation", "run", "flags", "sources"}
+    assert set(config) == {"ablation", "run", "flags", "sources", "named"}
+    assert config["named"] == {"preset": "demo", "ablation": None}
     assert config["flags"]["num_steps"] == 12
     assert config["sources"]["num_steps"] == "cli"
 

@@ -76,4 +76,4 @@ def digests(run: Path, *patterns: str) -> dict[str, str]:
 
 def promised(run: Path) -> dict[str, str]:
     """Hashes of all whose bytes a run promises."""
-    return digests(run, "*.safetensors", "*/*.safetensors", "stream.json", "results.*", "evaluations/*")
+    return digests(run, "*.safetensors", "*/*.safetensors", "stream.json", "results.*", "evaluations/*", "scores/*")

@@ -73,10 +73,31 @@ def test_misuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_evaluate_takes_the_same_results_again(tmp_path: Path) -> None:
     run = fresh(tmp_path)
-    for file in (*run.glob("evaluations/*"), run / "results.json", run / "results.csv"):
+    for file in (*run.glob("evaluations/*"), *run.glob("scores/*"), run / "results.json", run / "results.csv"):
         file.unlink()
     assert verb("evaluate", run) == 0
     assert promised(run) == promised(original(*CLASSES))
+    assert {file.stem for file in run.glob("scores/*")} == set(CLASSES), "also where a run had none"
+
+
+def test_scenario_and_order_are_told_as_they_were_configured(tmp_path: Path) -> None:
+    words = ("--task_order", "alphabetical", "--cl_scenario", "2-2")
+    run = fresh(tmp_path, words=words)
+    record = json.loads((run / "results.json").read_text())["run"]
+    assert (record["scenario"], record["order"], record["preset"]) == ("2-2", "alphabetical", "demo")
+    assert record["classes"] == sorted(CLASSES)
+    assert verb("evaluate", run) == 0
+    assert promised(run) == promised(original(*CLASSES, words=words))
+    assert verb("remove-task", run, "--task", "biscuit+fabric") == 0
+    record = json.loads((run / "results.json").read_text())["run"]
+    assert (record["scenario"], record["classes"]) == ("1-1", ["washer"]), "two at first are more than there are"
+
+
+def test_kept_scores_can_be_switched_off(tmp_path: Path) -> None:
+    run = fresh(tmp_path, "fabric", words=("--no_keep_scores",))
+    assert not (run / "scores").exists()
+    assert verb("evaluate", run) == 0
+    assert not (run / "scores").exists()
 
 
 def test_replace_fits_one_expert_and_leaves_the_others(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from moleflow.config.run import RunConfig
 from moleflow.data.images import load_image, pixel_truth
 from moleflow.evaluation.evaluator import ClassScores, Evaluator
+from moleflow.evaluation.kept import drop_scores, keep_scores
 from moleflow.evaluation.report.figures import (
     GalleryRow,
     heatmap_gallery,
@@ -44,6 +45,7 @@ def write_report(folder: Path, results: dict[str, Any], evaluator: Evaluator, ru
     if evaluator.scores:
         write_csv(results, folder / "results.csv")
         write_predictions(evaluator, folder / "predictions.csv")
+        keep_scores(folder, evaluator) if run.output.keep_scores else drop_scores(folder)
         figures = draw_figures(folder, results, evaluator) if run.output.figures else []
         write_page(folder, results, read_json(folder / "cost.json"), figures, folder / "report.html")
     print(f"{'report' if (folder / 'report.html').exists() else 'run'}: {folder / 'report.html'}")
