@@ -43,6 +43,12 @@ def verbs_flags() -> set[str]:
     return flags
 
 
+def scripts_flags() -> set[str]:
+    """Every flag that a script in Python declares."""
+    sources = "\n".join(script.read_text(encoding="utf-8") for script in ROOT.glob("scripts/*.py"))
+    return set(re.findall(r"add_argument\(\s*\"--(\w+)\"", sources))
+
+
 def test_there_are_command_lines_to_test():
     assert len(command_lines()) >= 3
 
@@ -79,7 +85,7 @@ def test_the_method_has_a_row_for_every_component_with_its_file(name):
 def test_every_flag_preset_and_ablation_named_exists(name):
     flags = parse(["--seed", "0"])[0].flags
     known = {*flags, "preset", "ablation", "config", "help", "print_config", *ALIASES, *SHORTHANDS}
-    known |= {f"no_{flag.removeprefix('use_')}" for flag in flags} | verbs_flags()
+    known |= {f"no_{flag.removeprefix('use_')}" for flag in flags} | verbs_flags() | scripts_flags()
     for flag in re.findall(r"(?<![\w-])--([a-z]\w+)", TEXTS[name]):
         assert flag in known, flag
     assert set(re.findall(r"--preset (\w+)", TEXTS[name])) <= set(PRESETS)

@@ -115,10 +115,10 @@ def check_sample(sample: Sample) -> None:
     Raises:
         BadImage: image or mask does not open, or they differ in size.
     """
-    width, height = _upright_size(sample.path)
+    width, height = upright_size(sample.path)
     if sample.mask is None:
         return
-    mask_width, mask_height = _upright_size(sample.mask)
+    mask_width, mask_height = upright_size(sample.mask)
     if (mask_width, mask_height) != (width, height):
         sizes = f"mask is {mask_width}x{mask_height} pixels, its image {sample.path} is {width}x{height}"
         raise BadImage(sample.mask, f"{sizes}: make them equal")
@@ -183,8 +183,8 @@ def _reason(path: Path, error: Exception) -> str:
             return f"it is truncated or damaged ({error or type(error).__name__})"
 
 
-def _upright_size(path: Path) -> tuple[int, int]:
-    """(width, height) after EXIF orientation, from the header."""
+def upright_size(path: Path) -> tuple[int, int]:
+    """(width, height) after EXIF orientation, from the header. Raises BadImage where it cannot be read."""
     with _opened(path) as image:
         # the first test keeps PIL from decoding a whole PNG for its EXIF; a TIFF's size is upright already
         sideways = "exif" in image.info and image.getexif().get(ORIENTATION_TAG, 1) >= 5

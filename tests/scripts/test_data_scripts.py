@@ -35,6 +35,8 @@ def test_make_shifted_writes_a_folder_a_severity(tmp_path):
         ("make_shifted.py", ("--out", "x", "--severities", "sever"), "did you mean 'severe'"),
         ("make_shifted.py", ("--out", "x", "--dataset", "folder", "--data_path", "nowhere"), "does not exist"),
         ("make_shifted.py", (), "--out"),
+        ("explore_dataset.py", ("--out", "x", "--dataset", "foldr", "--data_path", "x"), "did you mean 'folder'"),
+        ("plot_shift_examples.py", ("--out", "x", "--task_classes", "washr"), "did you mean 'washer'"),
         ("download_dataset.py", ("mvtecc", "--out", "x"), "mvtecc"),
         ("download_dataset.py", ("mpdd", "--out", "x"), "get it from"),
     ],

@@ -90,10 +90,10 @@ def _draw(row: GalleryRow, cells: list[Axes], scale: Normalize) -> None:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     cells[0].set_ylabel(_caption(row), fontsize=8, rotation=0, ha="right", va="center", labelpad=6)
-    _outline(row.truth, cells[1])
+    outline(row.truth, cells[1])
 
 
-def _outline(truth: np.ndarray | None, axes: Axes) -> None:
+def outline(truth: np.ndarray | None, axes: Axes) -> None:
     """A light line on a dark one, visible on any background; words where there is nothing to outline."""
     if truth is None or not truth.any():
         note = "no mask" if truth is None else "no defect"
