@@ -42,6 +42,11 @@ def test_the_share_of_defects_is_exact_in_sum(tmp_path, dents, cracks, expected)
     assert sum(sample.label for sample in split.test) == dents + cracks - expected
 
 
+def test_types_give_defects_by_their_numbers(tmp_path):
+    split = make_split(bolts(tmp_path, dents=20, cracks=10), "bolt")
+    assert Counter(sample.defect for sample in split.val if sample.label) == {"dent": 6, "crack": 3}
+
+
 def test_no_image_is_in_two_parts_and_none_is_lost(tmp_path):
     dataset = bolts(tmp_path)
     found = [place for part in places(make_split(dataset, "bolt"), tmp_path).values() for place in part]
@@ -60,7 +65,8 @@ def test_normal_validation_images_come_from_training_ones_and_normal_test_images
 def test_chance_follows_the_seed_and_not_the_folder(tmp_path):
     one, other = bolts(tmp_path / "a"), bolts(tmp_path / "elsewhere")
     assert places(make_split(one, "bolt"), one.root) == places(make_split(other, "bolt"), other.root)
-    assert places(make_split(one, "bolt", 43), one.root) != places(make_split(one, "bolt"), one.root)
+    for part in PARTS:
+        assert places(make_split(one, "bolt", 43), one.root)[part] != places(make_split(one, "bolt"), one.root)[part]
 
 
 def test_a_class_of_one_image_is_refused(tmp_path):

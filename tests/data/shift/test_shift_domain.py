@@ -109,6 +109,12 @@ def test_a_single_transform_does_what_it_does_among_all(name):
     assert dict(single) == {name: DomainShift("moderate")(picture(), None, 11).parameters[name]}
 
 
+def test_transforms_have_streams_of_their_own():
+    angles, moves = (np.array([p[key] for p in drawn(name, "moderate")]) for name, key in
+                     (("rotation", "degrees"), ("translation", "right")))  # fmt: skip
+    assert abs(np.corrcoef(angles, moves)[0, 1]) < 0.2
+
+
 def test_parameters_survive_json_and_give_the_same_image():
     shifted = DomainShift("severe")(picture(), masks(), 5)
     again = replay(picture(), masks(), json.loads(json.dumps(shifted.parameters)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from moleflow.data.shift.crop import Crop
-from moleflow.data.shift.domain import GEOMETRIC, KEPT, DomainShift, geometry_of
+from moleflow.data.shift.domain import GEOMETRIC, KEPT, DomainShift, _share_kept, geometry_of
 from moleflow.data.shift.geometry import remaining, warp
 from moleflow.data.shift.rotation import Rotate
 from moleflow.data.shift.translation import Translate
@@ -132,13 +132,17 @@ def test_a_defect_at_the_border_stays_in_at_least_half_of_its_mask():
     assert min(free) < KEPT, "without its mask some of these images would lose the defect"
 
 
-def test_a_defect_of_one_pixel_survives():
-    mask = np.zeros((HEIGHT, WIDTH), bool)
-    mask[50, 70] = True
-    for seed in range(20):
-        shifted = DomainShift("severe", tuple(GEOMETRIC))(blobs(0), mask, seed)
-        assert shifted.mask is not None
-        assert shifted.mask.any()
+def test_a_defect_that_sampling_would_miss_counts_as_lost():
+    """Rotated by 15°, a few of 16 × 16 pixels lie between all points that are sampled."""
+    turn = {"rotation": {"degrees": 15.0}}
+    moved = warp(np.arange(256, dtype=np.uint8).reshape(16, 16), geometry_of(turn, 16, 16))
+    inner = np.arange(256).reshape(16, 16)[5:-5, 5:-5]
+    missed = sorted(set(inner.ravel().tolist()) - set(moved.ravel().tolist()))
+    assert missed
+    for place in inner.ravel().tolist():
+        mask = np.arange(256).reshape(16, 16) == place
+        assert remaining(mask, geometry_of(turn, 16, 16)) == 1
+        assert _share_kept(mask, turn) == (place not in missed)
 
 
 def test_a_mask_that_no_geometry_keeps_gets_the_kindest_one():
