@@ -108,7 +108,11 @@ def _sizes(sizes: Counter[tuple[int, int]]) -> str:
     if len(sizes) == 1:
         return "{} × {}".format(*next(iter(sizes)))
     widths, heights = zip(*sizes, strict=True)
-    return f"{min(widths)}–{max(widths)} × {min(heights)}–{max(heights)} ({len(sizes)} sizes)"
+    return f"{_span(widths)} × {_span(heights)} ({len(sizes)} sizes)"
+
+
+def _span(sides: Sequence[int]) -> str:
+    return f"{min(sides)}–{max(sides)}" if min(sides) < max(sides) else str(sides[0])
 
 
 def _types(facts: Sequence[ClassFacts]) -> Table:
