@@ -1,6 +1,5 @@
 """From evaluation rows to results.json and results.csv; the keys are a stable contract that scripts read."""
 
-import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from moleflow.evaluation.continual import average_incremental, backward_transfer, forgetting, mean_known
 from moleflow.evaluation.metrics import IMAGE_METRICS, PIXEL_METRICS
 from moleflow.utils.errors import MoleflowError
+from moleflow.utils.io import write_rows
 
 SCHEMA = 1
 METRICS = (*IMAGE_METRICS, *PIXEL_METRICS)
@@ -122,11 +122,9 @@ def write_csv(results: dict[str, Any], path: Path) -> None:
     rows = [_csv_row(name, row["task"], row, row["oracle"]) for name, row in results["per_class"].items()]
     final = results["final"]
     routed = {**final["routed"], "routing_accuracy": final["routing_accuracy"]}
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        oracle_columns = [f"oracle_{metric}" for metric in METRICS]
-        writer.writerow(["class", "task", *METRICS, "routing_accuracy", *oracle_columns])
-        writer.writerows([*rows, _csv_row("mean", "", routed, final["oracle"])])
+    oracle_columns = [f"oracle_{metric}" for metric in METRICS]
+    header = ["class", "task", *METRICS, "routing_accuracy", *oracle_columns]
+    write_rows(path, [header, *rows, _csv_row("mean", "", routed, final["oracle"])])
 
 
 def _check(by_task: dict[int, Evaluation], tasks: int) -> None:

@@ -88,7 +88,6 @@ class FeatureStore:
 
         Raises:
             BadImage: an image cannot be read, or its features are not finite in fp16.
-            MoleflowError: features cannot be kept.
         """
         missing = list({_view(sample): sample for sample in samples if self._stored(sample) is None}.values())
         outcomes = self._in_batches(missing, self._load) if self._files is None else self._computed(missing)
@@ -106,7 +105,6 @@ class FeatureStore:
 
         Raises:
             BadImage: an image cannot be read, or its features are not finite in fp16.
-            MoleflowError: features cannot be read or kept.
         """
         result = np.empty((len(samples), *self._shape), dtype=np.float16)
         missing: dict[View, list[int]] = {}

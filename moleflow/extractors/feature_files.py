@@ -19,6 +19,9 @@ class FeatureFiles:
 
     Files appear whole (temporary name, then rename), so concurrent runs can share a folder. A file's checksum is
     verified when this object reads it first; after that it is only mapped into memory.
+
+    Everything here can be computed again, so a folder that cannot be read or written is no error: that is said once,
+    and what is missing is computed whenever it is asked for.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, int, int]) -> None:
@@ -26,13 +29,10 @@ class FeatureFiles:
         self.folder = folder
         self.shape = shape
         self._verified: set[str] = set()
+        self._gave_way = False
 
     def read(self, key: str) -> np.ndarray | None:
-        """Features (H, W, D) in fp16, mapped from disk; None where they are missing or, with a warning, damaged.
-
-        Raises:
-            MoleflowError: the file exists and cannot be read.
-        """
+        """Features (H, W, D) in fp16, mapped from disk; None where they are missing or, with a warning, damaged."""
         path = self._path(key)
         try:
             if key in self._verified or self._is_intact(path):
@@ -43,25 +43,32 @@ class FeatureFiles:
         except (ValueError, EOFError):
             pass  # cut off after it was verified
         except OSError as error:
-            raise MoleflowError(f"cannot read cached features {path}: {error.strerror or error}") from error
+            self._give_way(f"cannot read {path}: {error.strerror or error}")
+            return None
         self._verified.discard(key)
         logger.warning("cached features %s are damaged; computing them again", path)
         return None
 
     def write(self, key: str, features: np.ndarray) -> None:
-        """Keep features (H, W, D) in fp16.
-
-        Raises:
-            MoleflowError: the disk is full, the folder cannot be written, ...
-        """
+        """Keep features (H, W, D) in fp16, unless the folder could not be used before."""
+        if self._gave_way:
+            return
         buffer = io.BytesIO()
         np.save(buffer, features, allow_pickle=False)
         content = buffer.getvalue()
         try:
             write_bytes(self._path(key), content + _checksum(content), durable=False)
         except MoleflowError as error:
-            hint = "free space, or name another folder with --feature_cache, or use --no_feature_cache"
-            raise MoleflowError(f"{error} (cached features): {hint}") from error
+            self._give_way(str(error))
+
+    def _give_way(self, reason: str) -> None:
+        if not self._gave_way:
+            logger.warning(
+                "warning: the feature cache cannot be used (%s): what it lacks is computed each time, which is slower; "
+                "free space, or name another folder with --feature_cache",
+                reason,
+            )
+        self._gave_way = True
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.npy"

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -26,7 +27,7 @@ class RunLock:
     def __init__(self, path: Path):
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._file = (path / LOCK).open("a+", encoding="utf-8")
+            self._file = (path / LOCK).open("a+b", buffering=0)
         except OSError as error:
             raise UsageError(
                 f"The run folder {path} cannot be written ({error.strerror}); give one that can."
@@ -43,9 +44,9 @@ class RunLock:
             raise UsageError(
                 f"Another process{holder} is writing to the run in {path}; wait for it, or use another run folder."
             ) from error
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} on {platform.node()}\n")
-        self._file.flush()
+        with suppress(OSError):  # a full disk: the lock holds, only whose it is stays unsaid
+            self._file.truncate(0)
+            self._file.write(f"process {os.getpid()} on {platform.node()}\n".encode())
 
     def release(self) -> None:
         """Let others write."""
@@ -61,5 +62,5 @@ class RunLock:
 
     def _holder(self) -> str:
         self._file.seek(0)
-        named = self._file.read(200).strip()
+        named = self._file.read(200).decode(errors="replace").strip()
         return f" ({named})" if named.isprintable() and named else ""

@@ -4,11 +4,13 @@ A file is written under a temporary name in its own folder, flushed to the disk 
 the old content or the new one, also after a power cut. The same content always gives the same bytes.
 """
 
+import csv
 import hashlib
+import io
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -50,6 +52,13 @@ def write_bytes(path: str | Path, data: bytes, durable: bool = True) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Replace a file by a text in UTF-8. Raises MoleflowError as ``write_bytes`` does."""
     write_bytes(path, text.encode())
+
+
+def write_rows(path: str | Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Replace a file by a table in CSV; None is an empty cell. Raises MoleflowError as ``write_bytes`` does."""
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows(rows)
+    write_text(path, buffer.getvalue())
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -16,7 +16,6 @@ from moleflow.extractors.cache import FeatureStore
 from moleflow.extractors.cnn_extractor import CnnExtractor
 from moleflow.extractors.vit_extractor import VitExtractor
 from moleflow.extractors.weights import Weights
-from moleflow.utils.errors import MoleflowError
 
 NUMBER = 7  # no multiple of the batch size
 
@@ -278,21 +277,43 @@ def test_features_beyond_fp16_are_refused_by_name(samples, folder, random_weight
     assert not folder.exists()
 
 
-def test_a_folder_that_cannot_be_written_is_named(extractor, samples, tmp_path):
+def test_a_folder_that_cannot_be_written_gives_way_with_one_warning(extractor, samples, tmp_path, caplog):
     (tmp_path / "file").write_text("")
     store = open_store(extractor, tmp_path / "file")
-    with pytest.raises(MoleflowError, match="cached features"):
-        store.prepare(samples)
+    assert store.prepare(samples) == (samples, [])
+    assert torch.equal(store.features(samples), open_store(extractor, None).features(samples))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "the feature cache cannot be used" in caplog.text
+    assert "--feature_cache" in caplog.text
 
 
-def test_a_full_disk_is_one_sentence(extractor, samples, folder, monkeypatch):
+def test_a_full_disk_costs_time_only(extractor, samples, folder, monkeypatch, caplog):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
+    open_store(extractor, folder).prepare(samples[:2])
     monkeypatch.setattr("pathlib.Path.replace", full)
-    with pytest.raises(MoleflowError, match=r"No space left on device.*--no_feature_cache"):
-        open_store(extractor, folder).prepare(samples)
-    assert files(folder) == []
+    store = open_store(extractor, folder)
+    store.prepare(samples)
+    assert caplog.text.count("No space left on device") == 1
+    assert torch.equal(store.features(samples), open_store(extractor, None).features(samples))
+    assert len(files(folder)) == 2, "what was there is still used"
+
+
+def test_a_file_that_cannot_be_read_is_computed_again(extractor, samples, folder, monkeypatch, caplog):
+    open_store(extractor, folder).prepare(samples)
+    broken = files(folder)[0]
+
+    def read_bytes(path):
+        if path == broken:
+            raise OSError(5, "Input/output error")
+        return path.open("rb").read()
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", read_bytes)
+    store = open_store(extractor, folder)
+    assert torch.equal(store.features(samples), open_store(extractor, None).features(samples))
+    assert store.backbone_calls == 1
+    assert caplog.text.count("Input/output error") == 1
 
 
 def test_an_images_content_is_hashed_once(extractor, samples, folder):

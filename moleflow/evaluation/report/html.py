@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from moleflow.evaluation.report.text import METRIC_TITLES, MISSING, percent
 from moleflow.evaluation.results import METRICS
+from moleflow.utils.io import write_text
 
 SHOWN_MATRICES = ("image_auroc", "pixel_ap")
 
@@ -47,7 +48,7 @@ def write_report(
         figures=[(_link(figure, path), unquote(figure.stem).replace("_", " ")) for figure in figures],
         settings={name: list(_flat(_read(run_dir / f"{name}.json"))) for name in ("config", "env")},
     )
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def _headline(results: dict[str, Any]) -> list[tuple[str, str, str]]:

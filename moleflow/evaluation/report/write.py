@@ -1,6 +1,5 @@
 """Everything people look at after a run: the terminal's table, results.csv, predictions.csv, figures, report.html."""
 
-import csv
 import math
 from collections import defaultdict
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from moleflow.evaluation.report.figures import (
 from moleflow.evaluation.report.html import write_report as write_page
 from moleflow.evaluation.report.table import print_results
 from moleflow.evaluation.results import write_csv
-from moleflow.utils.io import read_json
+from moleflow.utils.io import read_json, write_rows
 from moleflow.utils.log import read_metrics
 
 TITLES = {"image_auroc": "image AUROC", "pixel_ap": "pixel AP"}
@@ -60,11 +59,8 @@ PREDICTION_COLUMNS = (
 
 def write_predictions(evaluator: Evaluator, path: Path) -> None:
     """One row for each test image: its truth, its routed task, its scores and its task's threshold, the decisions."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(PREDICTION_COLUMNS)
-        for name, scores in evaluator.scores.items():
-            rows.writerows(_prediction_rows(evaluator, name, scores))
+    rows = (row for name, scores in evaluator.scores.items() for row in _prediction_rows(evaluator, name, scores))
+    write_rows(path, [PREDICTION_COLUMNS, *rows])
 
 
 def _prediction_rows(evaluator: Evaluator, name: str, scores: ClassScores) -> Iterator[list[Any]]:

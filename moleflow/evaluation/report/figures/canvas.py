@@ -12,6 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from moleflow.utils.io import write_bytes
+
 DARK, LIGHT, ACCENT = "#1f2a37", "#9fc3e8", "#c2410c"  # apart in grey, too
 FINEST, COARSEST = 130.0, 60.0  # dots per inch
 MAX_BYTES = 250_000
@@ -59,8 +61,7 @@ def save(figure: Figure, path: Path, max_bytes: int = MAX_BYTES) -> None:
         data = _png(figure, FINEST)
         if len(data) > max_bytes:
             data = _png(figure, max(COARSEST, 0.95 * FINEST * math.sqrt(max_bytes / len(data))))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    write_bytes(path, data, durable=False)
 
 
 def _png(figure: Figure, dpi: float) -> bytes:
