@@ -19,7 +19,7 @@ from moleflow.data.rotation import Rotation
 from moleflow.data.tasks import make_stream
 from moleflow.evaluation.diagnostics import diagnose, flattened
 from moleflow.evaluation.evaluator import Evaluator
-from moleflow.evaluation.results import Evaluation, build_results
+from moleflow.evaluation.results import Evaluation, build_results, read_evaluation
 from moleflow.evaluation.run_record import run_record
 from moleflow.extractors.cache import FeatureStore
 from moleflow.extractors.live import LiveStore
@@ -197,7 +197,7 @@ class Runner:
     def evaluations(self) -> list[Evaluation]:
         """The evaluations that are there, in stream order."""
         files = [self._evaluation_file(task) for task in self.stream]
-        return [Evaluation.from_dict(read_json(file)) for file in files if file.exists()]
+        return [read_evaluation(file) for file in files if file.exists()]
 
     def refit(self, task: Task, before_commit: Callable[[], None]) -> None:
         """Fit a finished task's expert again on the base as it is, and replace it.

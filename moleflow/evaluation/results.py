@@ -9,7 +9,7 @@ from typing import Any
 from moleflow.evaluation.continual import average_incremental, backward_transfer, forgetting, mean_known
 from moleflow.evaluation.metrics import IMAGE_METRICS, PIXEL_METRICS
 from moleflow.utils.errors import MoleflowError
-from moleflow.utils.io import write_rows
+from moleflow.utils.io import read_json, write_rows
 
 SCHEMA = 1
 METRICS = (*IMAGE_METRICS, *PIXEL_METRICS)
@@ -75,6 +75,20 @@ class Evaluation:
                 f"a stored evaluation row cannot be read ({error}): it is damaged or from another version; "
                 "evaluate the run again"
             ) from error
+
+
+def read_evaluation(file: Path) -> Evaluation:
+    """One stored row of the task matrix.
+
+    Raises:
+        MoleflowError: it is damaged.
+    """
+    try:
+        return Evaluation.from_dict(read_json(file))
+    except MoleflowError as error:
+        raise MoleflowError(
+            f"{file} is no row of the task matrix ({str(error).rstrip('.')}): remove it, and --resume takes it again."
+        ) from error
 
 
 def build_results(

@@ -130,8 +130,8 @@ def _read(path: Path) -> dict[str, Tensor]:
 def _unreadable(path: Path, error: Exception) -> str:
     if path.suffix != ".safetensors" and isinstance(error.__cause__ or error, pickle.UnpicklingError):
         return (
-            f"weights file {path}: expected a file that holds tensors only, found a damaged one or one whose pickle "
-            "runs code; save the state_dict alone, best as .safetensors"
+            f"weights file {path}: expected a file that holds tensors only (it is read with weights_only=True), "
+            "found a damaged one or one whose pickle runs code; save the state_dict alone, best as .safetensors"
         )
     kind = "safetensors" if isinstance(error, SafetensorError) else "weights"
     return f"weights file {path}: expected a {kind} file, found one that is damaged or unreadable ({error})"

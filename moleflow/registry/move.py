@@ -8,10 +8,11 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from moleflow.config.task import Task
-from moleflow.models.task import load_expert
+from moleflow.models.task import expert_state, load_expert
 from moleflow.registry.results import mark_stale, take_again
 from moleflow.registry.stored_run import StoredRun
 from moleflow.trainer.checkpoint import file_name
@@ -22,6 +23,8 @@ from moleflow.utils.io import read_metadata, read_tensors, write_tensors
 FORMAT = "moleflow-expert"
 VERSION = 1
 EXPERT, PROBE = "expert.", "probe."
+LARGEST = 2**30
+"""Bytes of a file that is looked into; an expert takes a few millions."""
 
 
 class Parcel(NamedTuple):
@@ -122,6 +125,7 @@ def read_parcel(file: Path) -> Parcel:
         UsageError: it is no exported expert, or a newer one.
         MoleflowError: it cannot be read.
     """
+    _refuse_no_file(file)
     text = read_metadata(file).get("moleflow", "{}")
     tensors = read_tensors(file)
     try:
@@ -140,6 +144,14 @@ def read_parcel(file: Path) -> Parcel:
         raise UsageError(f"{file} is not an expert that export-task wrote, or names classes that no folder can have.")
     parts = [_below(prefix, tensors) for prefix in (EXPERT, PROBE)]
     return Parcel(task, seed, hashes[0], hashes[1], *parts)
+
+
+def _refuse_no_file(file: Path) -> None:
+    """Refuse what may never end, before it is opened: pipes, devices, files of any size."""
+    if file.exists() and not file.is_file():
+        raise UsageError(f"{file} is no file but a folder, a pipe or a device; give what export-task wrote.")
+    if file.exists() and file.stat().st_size > LARGEST:
+        raise UsageError(f"{file} has {file.stat().st_size:,} bytes, and an expert has at most {LARGEST:,}.")
 
 
 def is_plain_name(name: Any) -> bool:
@@ -174,6 +186,18 @@ def _refuse_broken(run: StoredRun, parcel: Parcel, file: Path) -> None:
     model = run.model()
     model.begin_task(parcel.task, run.resolved.run.training.seed)
     load_expert(model, parcel.task.name, parcel.expert)
+    _refuse_other_kinds(expert_state(model, parcel.task.name), run, parcel, file)
     difference = largest_difference(model, parcel.task.name, parcel.probe) if parcel.probe else 0.0
     if not difference <= TOLERANCE:
         raise MoleflowError(f"{file} is damaged: its expert scores its probe differently than where it was trained.")
+
+
+def _refuse_other_kinds(own: dict[str, Tensor], run: StoredRun, parcel: Parcel, file: Path) -> None:
+    """Refuse tensors that no part of the model has, or of another type of numbers than such a run stores."""
+    stored = getattr(torch, run.resolved.run.training.expert_dtype)
+    for name, value in sorted(parcel.expert.items()):
+        if name not in own:
+            raise MoleflowError(f"{file} does not fit this model: it has no {name}.")
+        expected = stored if own[name].dtype == torch.float32 else own[name].dtype
+        if value.dtype != expected:
+            raise MoleflowError(f"{file} does not fit this model: {name} should be {expected}, found {value.dtype}.")

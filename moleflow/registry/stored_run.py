@@ -17,6 +17,7 @@ from moleflow.models.mole_nf import MoLEFlow
 from moleflow.registry.images import gathered
 from moleflow.run import Runner, open_data
 from moleflow.trainer.checkpoint import RunFolder
+from moleflow.trainer.links import refuse_links_out
 from moleflow.trainer.lock import RunLock
 from moleflow.utils.env import choose_device
 from moleflow.utils.errors import MoleflowError, UsageError
@@ -181,6 +182,17 @@ class StoredRun:
         dataset = gathered(roots, lambda root: open_data(replace(run, data=replace(run.data, data_path=root))))
         return Runner(resolved, self.folder, dataset)
 
+    @property
+    def broken(self) -> dict[str, str]:
+        """Task -> what is wrong with its expert's file, for those that cannot be used."""
+        found = {}
+        for entry in self.folder.manifest["tasks"]:
+            try:
+                self.folder.verified(entry)
+            except MoleflowError as error:
+                found[entry["name"]] = str(error)
+        return found
+
     def model(self) -> MoLEFlow:
         """The run's model with its base and no expert.
 
@@ -216,8 +228,10 @@ def writing(path: Path, device: str | None = None) -> Iterator[StoredRun]:
 
     Raises:
         UsageError: there is no run, or another process writes it.
+        MoleflowError: a link in it leads elsewhere.
     """
     StoredRun(path)  # leaves no lock in a folder without a run
+    refuse_links_out(path)
     with RunLock(path):
         stored = StoredRun(path, device)
         stored.folder.settle()

@@ -129,8 +129,7 @@ def _evaluate(given: argparse.Namespace) -> int:
     from moleflow.registry.stored_run import writing
 
     with writing(given.run, given.device) as run:
-        evaluate(run, given.data_path)
-    return 0
+        return int(not evaluate(run, given.data_path))
 
 
 REGISTRY: dict[str, tuple[str, Declare, Run]] = {

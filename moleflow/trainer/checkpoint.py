@@ -17,6 +17,7 @@ from torch import Tensor
 from moleflow.config.task import Task
 from moleflow.models.mole_nf import MoLEFlow
 from moleflow.models.task import base_state, expert_state, load_expert, tell_experts_changed
+from moleflow.trainer.links import refuse_links_out, refuse_outside
 from moleflow.trainer.lock import LOCK
 from moleflow.utils.errors import MoleflowError, UsageError
 from moleflow.utils.io import read_json, read_tensors, sha256_of, write_json, write_tensors
@@ -49,7 +50,11 @@ class RunFolder:
             return {"schema": SCHEMA, "base": None, "tasks": []}
         manifest = read_json(file)
         if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-            raise MoleflowError(f"{file} should be a manifest of format {SCHEMA}; update moleflow to read a newer one.")
+            found = repr(manifest.get("schema")) if isinstance(manifest, dict) else "none"
+            raise MoleflowError(
+                f"{file} should be a manifest of format {SCHEMA}, found {found}; update moleflow to read a newer one, "
+                "or restore it from a copy."
+            )
         _refuse_malformed(file, manifest)
         return manifest
 
@@ -127,6 +132,7 @@ class RunFolder:
         manifest["tasks"] = [entry for entry in manifest["tasks"] if entry["name"] != name]
         self._commit(manifest)
         for file in (listed["file"] for entry in gone for listed in _files_of(entry)):
+            refuse_outside(self.path, self.path / file)
             (self.path / file).unlink(missing_ok=True)
             _beside(self.path / file).unlink(missing_ok=True)
 
@@ -174,6 +180,7 @@ class RunFolder:
         """Write what will be ``file`` once the manifest says so, and give its entry."""
         self.settle()  # what waits there from before a kill may be listed
         waiting = _beside(self.path / file)
+        refuse_outside(self.path, waiting.parent)
         write_tensors(waiting, tensors, metadata)
         return {"file": file, "sha256": sha256_of(waiting), "bytes": waiting.stat().st_size}
 
@@ -192,9 +199,10 @@ class RunFolder:
         """The file of a manifest's entry, complete and unchanged.
 
         Raises:
-            MoleflowError: it is missing or differs from its hash.
+            MoleflowError: it is missing, differs from its hash, or is a link that leads out of the run's folder.
         """
         file = self.path / entry["file"]
+        refuse_outside(self.path, file)
         waiting = _beside(file)
         if waiting.exists() and sha256_of(waiting) == entry["sha256"]:
             return waiting
@@ -299,6 +307,7 @@ def open_run(path: Path, config: dict[str, Any], resume: bool, overwrite: bool) 
         UsageError: there is a run and neither was asked for, its configuration differs, or it cannot be written.
     """
     refuse_foreign(path)
+    refuse_links_out(path)
     if (path / "config.json").exists():
         if overwrite:
             _empty(path)
