@@ -50,6 +50,13 @@ def test_facts_of_a_mask():
     assert defect_of(mask) == Defect(2.5, 1, False)
 
 
+@pytest.mark.parametrize("place", [(0, 5), (9, 5), (5, 0), (5, 19)])
+def test_every_side_is_a_border(place):
+    mask = np.zeros((10, 20), bool)
+    mask[place] = True
+    assert defect_of(mask).at_border
+
+
 def test_a_dataset_without_masks_has_no_areas(tmp_path):
     for split in ("train/good", "test/good", "test/fault"):
         image(tmp_path / "bolt" / split / "000.png")
