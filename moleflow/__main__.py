@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from moleflow.config.cli import Parser
@@ -50,9 +51,23 @@ def _data_check(given: argparse.Namespace) -> int:
     return int(any(check.problems for check in checks))
 
 
+def _report_flags(parser: Parser) -> None:
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--run", type=Path, metavar="DIR", help="Folder of a run.")
+    which.add_argument("--experiment", type=Path, metavar="DIR", help="Folder of runs, analyses, figures and tables.")
+
+
+def _report(given: argparse.Namespace) -> int:
+    from moleflow.analysis.index.page import write_index, write_run_index
+
+    print(write_run_index(given.run) if given.run is not None else write_index(given.experiment))
+    return 0
+
+
 VERBS = {
     "data check": Verb("Tell what a dataset's folder lacks or has twice.", _data_check_flags, _data_check),
     **{name: Verb(*row) for name, row in REGISTRY.items()},
+    "report": Verb("Collect a folder's runs, findings, figures and tables in index.html.", _report_flags, _report),
 }
 
 
