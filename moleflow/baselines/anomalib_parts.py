@@ -16,11 +16,21 @@ def torch_model(name: str, model: str) -> Any:
     Raises:
         UsageError: anomalib is not installed.
     """
+    require_anomalib(f"the peer {name!r}")
+    return getattr(importlib.import_module(f"anomalib.models.image.{name}.torch_model"), model)
+
+
+def require_anomalib(who: str) -> None:
+    """Make sure that anomalib can be imported.
+
+    Raises:
+        UsageError: it is not installed; ``who`` needs it.
+    """
     import_torchvision()
     try:
-        return getattr(importlib.import_module(f"anomalib.models.image.{name}.torch_model"), model)
+        importlib.import_module("anomalib")
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"The peer {name!r} needs anomalib, and {error.name!r} is not installed: "
+            f"anomalib is not installed, and {who} needs it: "
             "run `pip install -r requirements.txt -r requirements-baselines.txt`."
         ) from error

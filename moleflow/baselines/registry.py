@@ -1,6 +1,6 @@
 """Peers by name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from moleflow.baselines.base import Peer
@@ -22,7 +22,7 @@ class Entry(NamedTuple):
     make: Callable[..., Peer]
 
 
-PEERS: Mapping[str, Entry] = {
+PEERS: dict[str, Entry] = {
     "patchcore": Entry("memory_based", PatchCore),
     "padim": Entry("statistical", PaDiM),
 }

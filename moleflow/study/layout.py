@@ -19,14 +19,15 @@ Phases, in the order of the study (``clean`` has the severity ``clean``, all oth
      "at_threshold": {"accuracy", "precision", "recall", "f1", "tp", "fp", "tn", "fn"}      on test images
      "metrics": {"image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro"},
      "clean_after": {"threshold", "at_threshold", "metrics"}: the adapted detector on clean test images, threshold from
-                    clean validation images as scored by it; in ``full`` and ``global``, else null,
+                    clean validation images as scored by it; in ``full``, else null,
      "seconds_fit": seconds to fit what the cell's detector was fitted to (all classes of ``global`` together),
      "ms_per_image": milliseconds to score a test image, its features given,
      "bytes": what is kept for the class (``global``: for all),
-     "details": what only this method can say, e.g. {"routing_accuracy", "old_experts_unchanged"}}
+     "details": what only this method can say: MoLE-Flow's {"routing_accuracy", "image_auroc_of_own_expert",
+                "old_experts_unchanged"}; its router picks the expert, the others are told the class}
 
-Side studies, each in OUT/side/NAME/; ``result.json`` holds {"rows": [...]}, a row a measurement, with "class" and the
-image and pixel metrics above:
+Side studies, each in OUT/side/NAME/; ``result.json`` holds {"methods", "severities", "rows": [...]}, a row a
+measurement, with "class" and the image and pixel metrics above:
 
     coreset          PatchCore: "ratio", "patches", "bytes", "seconds_fit", "ms_per_image"
     layers           PatchCore: "layers" ("layer2+layer3"), "dim": which layers of the backbone matter
@@ -35,11 +36,11 @@ image and pixel metrics above:
     generalisation   "method", "trained_on", "tested_on": severities, ``clean`` among them
     regions          "method", "severity", "regions" (1, 2, 4: a grid of so many by so many), "pixel_f1",
                      "pixel_precision", "pixel_recall" of thresholds that were set a region on validation images
-    confusion        {"severity", "classes": [...], "matrix": [[share of patches]]}: rows the image's class, columns the
-                     class whose training patch is nearest in PatchCore's global bank; normal test images
+    confusion        "severity", "classes": [...], "matrix": [[share of patches]]: rows the image's class, columns the
+                     class whose training patch is nearest in PatchCore's global bank; normal test images; no metrics
     latency          "part" ("backbone", or a method), "ms_per_image", "threads"; no metrics
     embeddings       embeddings.npz: "features" (n, D) float16, "class_name", "severity" (n,) text, "defect" (n,) bool
-    attention        CLASS.npz: "paths", "defects" (n,) text, "maps" (n, layers, h, h) float16 in 0..1, "layers" text:
+    attention        CLASS.npz: "paths", "defects" (n,) text, "maps" (n, layers, H, W) float16 in 0..1, "layers" text:
                      norm over channels of the backbone's features
 """
 

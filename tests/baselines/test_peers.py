@@ -43,7 +43,7 @@ def test_patchcore_keeps_its_share_of_all_patches_however_few_are_candidates():
 
 
 def test_padim_is_the_mahalanobis_distance_at_each_place():
-    peer = get_model("padim", img_size=GRID, n_features=DIM)
+    peer = get_model("padim", img_size=SIZE, n_features=DIM)
     train, test = normal(40), normal(2, 3)
     peer.fit([train[:25], train[25:]])
     place = train[:, 1, 2].double().numpy()
