@@ -16,6 +16,7 @@ from moleflow.config.variants import RandomRotation, SlowStage, SpatialTransform
 from moleflow.data.datasets import ImageDataset, dataset_root, facts_of, open_dataset
 from moleflow.data.demo import write_demo
 from moleflow.data.rotation import Rotation
+from moleflow.data.skipped import in_words
 from moleflow.data.tasks import make_stream
 from moleflow.evaluation.diagnostics import diagnose, flattened
 from moleflow.evaluation.evaluator import Evaluator
@@ -29,9 +30,9 @@ from moleflow.models.build import build_extractor, build_model
 from moleflow.models.mole_nf import MoLEFlow
 from moleflow.models.task import per_task_parts, shared_later
 from moleflow.trainer.checkpoint import BASE, RunFolder, check_writable, file_name, open_run, refuse_foreign
-from moleflow.trainer.continual_trainer import ContinualTrainer
+from moleflow.trainer.continual_trainer import BASE_TASK, ContinualTrainer
 from moleflow.trainer.lock import RunLock
-from moleflow.trainer.pretraining import base_features, holds_base, take_base
+from moleflow.trainer.pretraining import base_features, holds_base, images_below, take_base
 from moleflow.trainer.probe import take_probe
 from moleflow.trainer.regularizers.build import build_protector
 from moleflow.utils.env import choose_device, describe_environment
@@ -126,6 +127,7 @@ class Runner:
             refuse_foreign(path)
             self._lock = RunLock(path)
         self.folder = opened or open_run(path, resolved.to_store(), run.output.resume, run.output.overwrite)
+        self.data.skipped.keep_in(self.folder.path / "skipped.json")
         self.evaluator = Evaluator(self.model, self.data, run.data.resize)
         self.cost = self._stored_cost()
 
@@ -192,7 +194,7 @@ class Runner:
     def results(self) -> dict[str, Any]:
         """The content of results.json, from the evaluations that are there."""
         tasks = [list(task.classes) for task in self.stream]
-        return build_results(self.folder.path.name, tasks, self.evaluations(), self.record)
+        return build_results(self.folder.path.name, tasks, self.evaluations(), self.record, self._skipped())
 
     def evaluations(self) -> list[Evaluation]:
         """The evaluations that are there, in stream order."""
@@ -223,7 +225,7 @@ class Runner:
     def _pretrain(self, source: Path, trainer: ContinualTrainer) -> None:
         say(f"base: training on the images in {source}")
         normal, bad = base_features(source, self.data.store, self.config.data.on_bad_image, self.device)
-        self.data.skipped.update({str(image.path): image for image in bad})
+        self.data.skipped.note(images_below(source), bad, "train")
         trainer.pretrain(normal)
 
     def _learn(self, task: Task, trainer: ContinualTrainer) -> None:
@@ -280,11 +282,13 @@ class Runner:
     def _evaluation_file(self, task: Task) -> Path:
         return self.folder.path / "evaluations" / f"after_{task.index:03d}.json"
 
+    def _skipped(self) -> dict[str, Any]:
+        """What was left out of the stream's classes and of what its base was trained on."""
+        return self.data.skipped.of({BASE_TASK.name, *(name for task in self.stream for name in task.classes)})
+
     def _tell_skipped(self) -> None:
-        if self.data.skipped:
-            say(f"{len(self.data.skipped)} images were skipped:")
-            for image in self.data.skipped.values():
-                say(f"  {image}")
+        for line in in_words(self._skipped()):
+            say(line)
 
     def _stored_cost(self) -> dict[str, Any]:
         file = self.folder.path / "cost.json"

@@ -12,7 +12,8 @@ from moleflow.data.facts import Counts, Facts
 from moleflow.data.images import BadImage, check_sample, defect_area, load_image
 from moleflow.data.sample import Sample
 from moleflow.utils.errors import UsageError
-from moleflow.utils.text import did_you_mean
+from moleflow.utils.io import open_regular
+from moleflow.utils.text import did_you_mean, shown
 
 FEWEST = 2
 """Normal images that a class needs: one to train on, one to hold out for its threshold."""
@@ -144,15 +145,17 @@ def _damage(sample: Sample, decode: bool) -> str | None:
         if decode or not _ends_well(sample.path):
             load_image(sample.path, 16, "squash")
         if sample.mask and not defect_area(sample.mask):
-            return f"mask {sample.mask} of a defective image is empty: mark the defect in it, or take it away"
+            return f"mask {shown(sample.mask)} of a defective image is empty: mark the defect in it, or take it away"
     except BadImage as bad:
         return str(bad)
+    except OSError as error:  # it was there a moment ago
+        return str(BadImage(sample.path, f"the system cannot read it ({error.strerror})"))
     return None
 
 
 def _ends_well(path: Path) -> bool:
     """Whether a file is of a format whose end is known and has that end, so that it was not cut short."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(TAIL)
         file.seek(max(0, path.stat().st_size - TAIL))
         tail = file.read()
@@ -167,7 +170,7 @@ def _note_duplicates(checks: Sequence[ClassCheck], train: list[Sample], test: li
     for trained, tested in duplicates(train, test):
         one, other = (sample.path.relative_to(root).as_posix() for sample in (tested, trained))
         same = "the same file" if one == other else f"byte for byte {other}"
-        by_name[tested.class_name].problems.append(f"test image {one} is trained on as well: {same}")
+        by_name[tested.class_name].problems.append(f"test image {shown(one)} is trained on as well: {shown(same)}")
 
 
 def describe(checks: Sequence[ClassCheck]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from moleflow.data.sample import Sample
+from moleflow.utils.io import open_regular
 
 HEAD = 1 << 16
 """Bytes that tell most different files of equal size apart."""
@@ -39,7 +40,7 @@ def _size(path: Path) -> int | None:
 
 def _head(path: Path) -> bytes | None:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.sha256(file.read(HEAD)).digest()
     except OSError:
         return None
@@ -47,7 +48,7 @@ def _head(path: Path) -> bytes | None:
 
 def _whole(path: Path) -> bytes | None:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError:
         return None

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from moleflow.data.sample import GOOD, Sample
 from moleflow.utils.errors import UsageError
+from moleflow.utils.text import shown
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
@@ -99,20 +100,31 @@ class FolderDataset:
 
 def images_in(folder: Path) -> list[Path]:
     """Image files directly in a folder, sorted by name; none where the folder does not exist."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if _is_image(path))
+    return [path for path in _listed(folder) if is_image(path)]
 
 
 def folders_in(folder: Path) -> list[str]:
     """Names of the visible folders directly in a folder, sorted; none where the folder does not exist."""
-    if not folder.is_dir():
-        return []
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [path.name for path in _listed(folder) if path.is_dir() and not path.name.startswith(".")]
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+def is_image(path: Path) -> bool:
+    """Whether a path passes for an image: all with such a name but folders. What it truly is shows when it is read."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What is in a folder, sorted; nothing where it does not exist.
+
+    Raises:
+        UsageError: it cannot be listed.
+    """
+    try:
+        return sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise UsageError(
+            f"The folder {shown(folder)} cannot be listed ({error.strerror}): repair it, or its permissions."
+        ) from error
 
 
 def _mask_of(image: Path, truth: Path, masks: dict[str, Path] | None) -> Path | None:
@@ -121,7 +133,8 @@ def _mask_of(image: Path, truth: Path, masks: dict[str, Path] | None) -> Path | 
         return None
     mask = masks.get(f"{image.stem}_mask") or masks.get(image.stem)
     if mask is None:
-        raise UsageError(f"image {image} has no mask: expected {truth / (image.stem + '_mask.png')}")
+        expected = shown(truth / (image.stem + "_mask.png"))
+        raise UsageError(f"image {shown(image)} has no mask: expected {expected}")
     return mask
 
 

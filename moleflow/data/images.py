@@ -10,10 +10,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from moleflow.data.rotation import rotated
 from moleflow.data.sample import Sample
 from moleflow.utils.errors import UsageError
-from moleflow.utils.text import did_you_mean
+from moleflow.utils.io import open_regular
+from moleflow.utils.text import did_you_mean, shown
 
 RESIZE_MODES = ("squash", "pad", "crop")
 ORIENTATION_TAG = 0x0112
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+"""What is decoded, by a file's content and never by its name: PIL knows dozens more, and each is a door."""
+SKIP = "`--on_bad_image skip` leaves it out"
+SMALLEST_SIDE = 2
+"""Pixels; what is a line or a point shows no product."""
 
 
 class BadImage(UsageError):
@@ -30,7 +36,7 @@ class BadImage(UsageError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"cannot use image {self.path}: {self.reason}"
+        return f"cannot use image {shown(self.path)}: {shown(self.reason)}"
 
 
 class UnsupportedPixels(ValueError):
@@ -41,11 +47,11 @@ def load_image(path: Path, size: int, resize: str, rotation: float = 0.0) -> np.
     """An image file as RGB, uint8 (size, size, 3).
 
     16-bit grey is scaled from its full range 0..65535. Transparent pixels become black: formats leave the
-    colour under them undefined, and black is what ``pad`` adds as well. EXIF orientation is applied. Of
-    several frames the first counts.
+    colour under them undefined, and black is what ``pad`` adds as well. EXIF orientation is applied, whatever
+    it is. Of several frames the first counts. The file is in one of ``FORMATS``, whatever its name says.
 
     Args:
-        path: a file in any format that PIL reads.
+        path: the file.
         size: side of the result in pixels.
         resize: ``squash`` the whole image to the square, ``pad`` it with black to keep its aspect ratio, or
             ``crop`` its central square; bilinear and antialiased.
@@ -57,7 +63,7 @@ def load_image(path: Path, size: int, resize: str, rotation: float = 0.0) -> np.
     """
     with _opened(path) as image:
         rgb = _to_rgb(ImageOps.exif_transpose(image))
-    return np.asarray(_to_square(rotated(rgb, rotation), size, resize))
+        return np.asarray(_to_square(rotated(rgb, rotation), size, resize))
 
 
 def native_image(path: Path) -> np.ndarray:
@@ -83,8 +89,8 @@ def load_mask(path: Path, size: int, resize: str) -> np.ndarray:
     """
     with _opened(path) as image:
         defect = _nonzero(ImageOps.exif_transpose(image))
-    covered = _to_square(Image.fromarray(defect.astype(np.float32)), size, resize)
-    return np.asarray(covered) > 0.5
+        covered = _to_square(Image.fromarray(defect.astype(np.float32)), size, resize)
+        return np.asarray(covered) > 0.5
 
 
 def native_mask(path: Path) -> np.ndarray:
@@ -120,7 +126,7 @@ def check_sample(sample: Sample) -> None:
         return
     mask_width, mask_height = upright_size(sample.mask)
     if (mask_width, mask_height) != (width, height):
-        sizes = f"mask is {mask_width}x{mask_height} pixels, its image {sample.path} is {width}x{height}"
+        sizes = f"mask is {mask_width}x{mask_height} pixels, its image {shown(sample.path)} is {width}x{height}"
         raise BadImage(sample.mask, f"{sizes}: make them equal")
 
 
@@ -145,7 +151,7 @@ def check_samples(samples: Sequence[Sample], on_bad_image: str) -> tuple[list[Sa
             usable.append(sample)
         except BadImage as bad:
             if on_bad_image == "error":
-                raise BadImage(bad.path, f"{bad.reason}; `--on_bad_image skip` leaves it out") from bad
+                raise BadImage(bad.path, f"{bad.reason}; {SKIP}") from bad
             skipped.append(bad)
     return usable, skipped
 
@@ -154,12 +160,16 @@ def check_samples(samples: Sequence[Sample], on_bad_image: str) -> tuple[list[Sa
 def _opened(path: Path) -> Iterator[Image.Image]:
     """An open image; whatever goes wrong while it is decoded becomes a ``BadImage``."""
     try:
-        with Image.open(path) as image:
+        with open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
             # up to twice its limit PIL only warns, and a filter on warnings is global state for all threads
             if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
+            if min(image.size) < SMALLEST_SIDE:
+                raise UnsupportedPixels(
+                    f"it is {image.width}x{image.height} pixels: a side has {SMALLEST_SIDE} at least"
+                )
             yield image
-    except MemoryError:
+    except UsageError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged files, such as SyntaxError
         raise BadImage(path, _reason(path, error)) from error
@@ -175,12 +185,21 @@ def _reason(path: Path, error: Exception) -> str:
             return f"more than {Image.MAX_IMAGE_PIXELS} pixels, which may be a decompression bomb ({error})"
         case UnsupportedPixels():
             return str(error)
+        case MemoryError():
+            return "there is not enough memory to decode it"
         case UnidentifiedImageError():
-            return "it is in no image format that PIL knows" if path.stat().st_size else "the file is empty"
+            return f"it is in no image format of {', '.join(FORMATS)}" if _has_content(path) else "the file is empty"
         case OSError(strerror=str()):
             return f"the system cannot read it ({error.strerror})"
         case _:
             return f"it is truncated or damaged ({error or type(error).__name__})"
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:  # gone since
+        return True
 
 
 def upright_size(path: Path) -> tuple[int, int]:

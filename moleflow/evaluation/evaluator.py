@@ -55,6 +55,19 @@ class ClassScores:
         hits = [name == self.task for name in self.routed_tasks]
         return sum(hits) / len(hits) if hits else None
 
+    def only(self, rows: Sequence[int]) -> "ClassScores":
+        """The scores of some of the images."""
+        return ClassScores(
+            [self.samples[row] for row in rows],
+            self.task,
+            [self.routed_tasks[row] for row in rows],
+            self.oracle_patches[rows],
+            self.routed_patches[rows],
+            self.oracle[rows],
+            self.routed[rows],
+            self.unknown[rows],
+        )
+
     def share_unknown(self, label: int) -> float | None:
         """Share of the images with a label that are called unknown."""
         chosen = self.unknown[self.labels == label]
@@ -66,6 +79,9 @@ class TestData(Protocol):
 
     def test(self, class_name: str, task: Task) -> TaskFeatures:
         """Features of the class's test images."""
+
+    def reject(self, sample: Sample, reason: str) -> None:
+        """Leave a test image out of all results, or raise where none may be left out."""
 
 
 class Evaluator:
@@ -111,16 +127,27 @@ class Evaluator:
             names += routed
             unknown += self.model.unknown(batch.features, routed).tolist()
         oracle, routed_scores = join(own, self.model), join(sent, self.model)
-        return ClassScores(
-            features.samples,
-            task.name,
-            names,
-            oracle.patches,
-            routed_scores.patches,
-            oracle.images.numpy(),
-            routed_scores.images.numpy(),
-            np.array(unknown, dtype=bool),
+        return self._finite(
+            ClassScores(
+                features.samples,
+                task.name,
+                names,
+                oracle.patches,
+                routed_scores.patches,
+                oracle.images.numpy(),
+                routed_scores.images.numpy(),
+                np.array(unknown, dtype=bool),
+            )
         )
+
+    def _finite(self, scores: ClassScores) -> ClassScores:
+        """The scores without images that have none; each of them is named."""
+        patches = torch.isfinite(scores.oracle_patches) & torch.isfinite(scores.routed_patches)
+        sound = patches.flatten(1).all(1).numpy() & np.isfinite(scores.oracle) & np.isfinite(scores.routed)
+        for index in np.flatnonzero(~sound):
+            reason = f"its score under the expert of {scores.routed_tasks[index]!r} is not a finite number"
+            self.data.reject(scores.samples[index], reason)
+        return scores if sound.all() else scores.only(np.flatnonzero(sound).tolist())
 
     def calibrated(self, raw: np.ndarray, tasks: Sequence[str], scale: Calibration | None = None) -> np.ndarray:
         """Raw image scores (n,) of the given tasks on a scale (default: the run's own), (n,)."""

@@ -13,6 +13,7 @@ from moleflow.utils.io import read_json, write_rows
 
 SCHEMA = 1
 METRICS = (*IMAGE_METRICS, *PIXEL_METRICS)
+NOTHING_SKIPPED: Mapping[str, Any] = {"count": 0, "images": []}
 
 Values = dict[str, float | None]
 Grid = list[list[float | None]]
@@ -96,6 +97,7 @@ def build_results(
     tasks: Sequence[Sequence[str]],
     evaluations: Iterable[Evaluation],
     record: Mapping[str, Any] = MappingProxyType({}),
+    skipped: Mapping[str, Any] = NOTHING_SKIPPED,
 ) -> dict[str, Any]:
     """The content of results.json.
 
@@ -108,6 +110,7 @@ def build_results(
         tasks: the classes of each task, in the stream's order, also those still to come.
         evaluations: in any order; if a task was evaluated twice, the later one in the sequence counts.
         record: what was run, as ``run_record`` tells it; empty where nobody knows.
+        skipped: the images that were left out: ``count``, and ``images`` with path, class_name, split and reason.
 
     Raises:
         MoleflowError: there is no evaluation, or one of a task that the stream does not have.
@@ -125,6 +128,7 @@ def build_results(
         "final": _final(last),
         "continual": _continual(matrix),
         "continual_routed": _continual(matrix_routed),
+        "skipped": dict(skipped),
         "per_class": {result.class_name: _class_row(result) for result in last.classes},
         "matrix": matrix,
         "matrix_routed": matrix_routed,

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from moleflow.data.images import BadImage, load_image
+from moleflow.data.images import SKIP, BadImage, load_image
 from moleflow.data.sample import Sample
 from moleflow.extractors.base import STORAGE_DTYPE, Extractor
 from moleflow.extractors.feature_files import FeatureFiles
+from moleflow.utils.io import open_regular
 
 Outcome = np.ndarray | BadImage
 """What became of an image: an array, or why there is none."""
@@ -68,6 +69,7 @@ class FeatureStore:
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.backbone_calls = 0
+        self._prepared: dict[View, str] = {}
         self._shape = (*extractor.grid, extractor.dim)
         self._files: FeatureFiles | None = None
         if directory is not None:
@@ -77,6 +79,8 @@ class FeatureStore:
         self, samples: Sequence[Sample], on_bad_image: str = "error", title: str | None = None
     ) -> tuple[list[Sample], list[BadImage]]:
         """Make sure of every sample's features; a store that keeps nothing makes sure that the images can be decoded.
+
+        What is kept stays what it was now: a file that is changed or taken away later is seen by the next ``prepare``.
 
         Args:
             samples: what will be asked for.
@@ -89,6 +93,8 @@ class FeatureStore:
         Raises:
             BadImage: an image cannot be read, or its features are not finite in fp16.
         """
+        for view in map(_view, samples):
+            self._prepared.pop(view, None)
         missing = list({_view(sample): sample for sample in samples if self._stored(sample) is None}.values())
         outcomes = self._in_batches(missing, self._load) if self._files is None else self._computed(missing)
         bad: dict[Path, BadImage] = {}
@@ -96,9 +102,12 @@ class FeatureStore:
         for sample, outcome in tqdm(outcomes, title, total=len(missing), unit="image", leave=False, disable=hidden):
             if isinstance(outcome, BadImage):
                 if on_bad_image == "error":
-                    raise BadImage(outcome.path, f"{outcome.reason}; `--on_bad_image skip` leaves it out") from outcome
+                    raise BadImage(outcome.path, f"{outcome.reason}; {SKIP}") from outcome
                 bad[sample.path] = outcome
-        return [sample for sample in samples if sample.path not in bad], list(bad.values())
+        good = [sample for sample in samples if sample.path not in bad]
+        keys = {_view(sample): self._key_now(sample) for sample in good}
+        self._prepared |= {view: key for view, key in keys.items() if key is not None}
+        return good, list(bad.values())
 
     def features(self, samples: Sequence[Sample]) -> Tensor:
         """Patch features of samples, float32 (n, H, W, D), on the CPU.
@@ -121,11 +130,15 @@ class FeatureStore:
     def _stored(self, sample: Sample) -> np.ndarray | None:
         if self._files is None:
             return None
+        key = self._prepared.get(_view(sample)) or self._key_now(sample)
+        return None if key is None else self._files.read(key)
+
+    def _key_now(self, sample: Sample) -> str | None:
+        """The name of a sample's features by what its file holds now; None: decoding will say what is wrong."""
         try:
-            key = self._key(sample)
+            return None if self._files is None else self._key(sample)
         except OSError:
-            return None  # decoding will say what is wrong
-        return self._files.read(key)
+            return None
 
     def _key(self, sample: Sample) -> str:
         stat = sample.path.stat()
@@ -137,16 +150,16 @@ class FeatureStore:
 
     def _computed(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Outcome]]:
         """Every sample with its features in fp16, which are kept on the way."""
-        for sample, outcome in self._in_batches(samples, self._extract):
+        for sample, (outcome, key) in self._in_batches(samples, self._extract):
             if not isinstance(outcome, BadImage):
                 self.backbone_calls += 1
-                if self._files is not None:
-                    self._files.write(self._key(sample), outcome)
+                if self._files is not None and key is not None:
+                    self._files.write(key, outcome)
             yield sample, outcome
 
     def _in_batches(
-        self, samples: Sequence[Sample], work: Callable[[Sequence[Sample]], list[Outcome]]
-    ) -> Iterator[tuple[Sample, Outcome]]:
+        self, samples: Sequence[Sample], work: Callable[[Sequence[Sample]], list[Result]]
+    ) -> Iterator[tuple[Sample, Result]]:
         """Every sample with its outcome, in order; several batches are worked on at a time."""
         batches = [samples[start : start + self.batch_size] for start in range(0, len(samples), self.batch_size)]
         threads = torch.get_num_threads() if self.device.type == "cpu" else max(1, self.num_workers)
@@ -163,13 +176,21 @@ class FeatureStore:
                 images.append(bad)
         return images
 
-    def _extract(self, samples: Sequence[Sample]) -> list[Outcome]:
-        """Features (H, W, D) in fp16 of at most ``batch_size`` images."""
+    def _extract(self, samples: Sequence[Sample]) -> list[tuple[Outcome, str | None]]:
+        """Features (H, W, D) in fp16 of at most ``batch_size`` images, each with the name to keep it under."""
+        keys = [self._key_now(sample) for sample in samples]
         images = self._load(samples)
         readable = [image for image in images if not isinstance(image, BadImage)]
         features = iter(self._forward(readable) if readable else ())
         found = [image if isinstance(image, BadImage) else next(features) for image in images]
-        return [_finite(sample.path, outcome) for sample, outcome in zip(samples, found, strict=True)]
+        outcomes = [_finite(sample.path, outcome) for sample, outcome in zip(samples, found, strict=True)]
+        return [(self._unchanged(*held), held[-1]) for held in zip(samples, outcomes, keys, strict=True)]
+
+    def _unchanged(self, sample: Sample, outcome: Outcome, key: str | None) -> Outcome:
+        """The outcome, unless the file was written to while it was read: no name fits what was decoded then."""
+        if isinstance(outcome, BadImage) or self._key_now(sample) == key:
+            return outcome
+        return BadImage(sample.path, "it was changed while it was read")
 
     def _forward(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """One pass of the backbone over a full batch: images as uint8 (s, s, 3) to features (n, H, W, D) in fp16."""
@@ -212,7 +233,7 @@ def _finite(path: Path, outcome: Outcome) -> Outcome:
 @cache
 def _content_hash(path: Path, mtime_ns: int, size: int) -> str:
     """sha256 of a file, read once a process as long as its time and size stay."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -7,8 +7,9 @@ import torch
 from moleflow.config.run import DataConfig
 from moleflow.config.task import Task
 from moleflow.data.datasets import ImageDataset, Sample
-from moleflow.data.images import BadImage, check_samples
+from moleflow.data.images import SKIP, BadImage, check_samples
 from moleflow.data.rotation import Rotation
+from moleflow.data.skipped import SkippedImages
 from moleflow.data.tasks import split_validation
 from moleflow.extractors.cache import FeatureStore
 from moleflow.extractors.task_features import FreshViews, TaskFeatures
@@ -42,7 +43,7 @@ class StreamData:
         self.seed = seed
         self.device = device
         self.rotation = rotation
-        self.skipped: dict[str, BadImage] = {}
+        self.skipped = SkippedImages()
         self._tests: dict[str, TaskFeatures] = {}
 
     def check(self, stream: Sequence[Task]) -> None:
@@ -52,8 +53,8 @@ class StreamData:
             UsageError: a class, its normal images or a mask is missing, or an image cannot be opened.
         """
         for name in (name for task in stream for name in task.classes):
-            self._readable(self.dataset.train(name))
-            self._readable(self.dataset.test(name))
+            self._readable(self.dataset.train(name), "train")
+            self._readable(self.dataset.test(name), "test")
 
     def training(self, task: Task) -> tuple[TaskFeatures, TaskFeatures]:
         """Features of the task's normal images: those it trains on, and those held out.
@@ -67,7 +68,7 @@ class StreamData:
         """
         samples: list[Sample] = []
         for name in sorted(task.classes):
-            mine = self._prepared(self._readable(self.dataset.train(name)), f"features {name}")
+            mine = self._usable(self.dataset.train(name), "train", f"features {name}")
             if not mine:
                 raise UsageError(f"No training image of class {name!r} can be read; repair its train/good folder.")
             samples += mine
@@ -77,7 +78,7 @@ class StreamData:
     def test(self, class_name: str, task: Task) -> TaskFeatures:
         """Features of a class's test images, which are looked for and checked once."""
         if class_name not in self._tests:
-            samples = self._prepared(self._readable(self.dataset.test(class_name)), f"test features {class_name}")
+            samples = self._usable(self.dataset.test(class_name), "test", f"test features {class_name}")
             self._tests[class_name] = self._features(samples, task)
         return self._tests[class_name]
 
@@ -87,17 +88,32 @@ class StreamData:
         views = self.rotation.fixed(normal)
         if self.rotation.views == 0:
             return FreshViews(self.store, views, task.classes, self.device, self.rotation)
-        return self._features(self._prepared(views, f"rotated views {task.name}"), task)
+        return self._features(self._prepared(views, "train", f"rotated views {task.name}"), task)
 
     def _features(self, samples: list[Sample], task: Task) -> TaskFeatures:
         return TaskFeatures(self.store, samples, task.classes, self.device)
 
-    def _readable(self, samples: Sequence[Sample]) -> list[Sample]:
-        return self._kept(*check_samples(samples, self.config.on_bad_image))
+    def reject(self, sample: Sample, reason: str) -> None:
+        """Leave out a test image that turned out to be unusable after it was decoded.
 
-    def _prepared(self, samples: Sequence[Sample], title: str) -> list[Sample]:
-        return self._kept(*self.store.prepare(samples, self.config.on_bad_image, title))
+        Raises:
+            BadImage: no image may be left out.
+        """
+        bad = BadImage(sample.path, reason)
+        if self.config.on_bad_image == "error":
+            raise BadImage(sample.path, f"{reason}; {SKIP}")
+        self.skipped.note([sample], [bad], "test")
 
-    def _kept(self, good: list[Sample], bad: list[BadImage]) -> list[Sample]:
-        self.skipped.update({str(image.path): image for image in bad})
+    def _usable(self, samples: Sequence[Sample], split: str, title: str) -> list[Sample]:
+        return self._prepared(self._readable(samples, split), split, title)
+
+    def _readable(self, samples: Sequence[Sample], split: str) -> list[Sample]:
+        good, bad = check_samples(samples, self.config.on_bad_image)
+        self.skipped.note(samples, bad, split)
+        return good
+
+    def _prepared(self, samples: Sequence[Sample], split: str, title: str) -> list[Sample]:
+        good, bad = self.store.prepare(samples, self.config.on_bad_image, title)
+        self.skipped.forgive(good)
+        self.skipped.note(samples, bad, split)
         return good

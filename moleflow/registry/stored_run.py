@@ -34,22 +34,24 @@ class StoredRun:
     Args:
         path: the folder.
         device: where to compute; None: as the run did.
+        on_bad_image: ``skip`` or ``error``; None: as the run did.
 
     Raises:
         UsageError: there is no run.
         MoleflowError: its configuration or its manifest cannot be read.
     """
 
-    def __init__(self, path: Path, device: str | None = None):
+    def __init__(self, path: Path, device: str | None = None, on_bad_image: str | None = None):
         self.folder = RunFolder(path)
         file = path / "config.json"
         if not file.is_file():
             raise UsageError(f"There is no run in {path} (no config.json); give --run the folder of one.")
         self.content = read_json(file)
         self.resolved = stored_config(self.content, str(file))
-        if device:
-            hardware = replace(self.resolved.run.hardware, device=device)
-            self.resolved = replace(self.resolved, run=replace(self.resolved.run, hardware=hardware))
+        run = self.resolved.run
+        hardware = replace(run.hardware, device=device or run.hardware.device)
+        data = replace(run.data, on_bad_image=on_bad_image or run.data.on_bad_image)
+        self.resolved = replace(self.resolved, run=replace(run, hardware=hardware, data=data))
 
     @property
     def path(self) -> Path:
@@ -223,7 +225,7 @@ class StoredRun:
 
 
 @contextmanager
-def writing(path: Path, device: str | None = None) -> Iterator[StoredRun]:
+def writing(path: Path, device: str | None = None, on_bad_image: str | None = None) -> Iterator[StoredRun]:
     """A run that nobody else writes meanwhile.
 
     Raises:
@@ -233,7 +235,7 @@ def writing(path: Path, device: str | None = None) -> Iterator[StoredRun]:
     StoredRun(path)  # leaves no lock in a folder without a run
     refuse_links_out(path)
     with RunLock(path):
-        stored = StoredRun(path, device)
+        stored = StoredRun(path, device, on_bad_image)
         stored.folder.settle()
         yield stored
 

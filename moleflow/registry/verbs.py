@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+BAD_IMAGE = "What to do with an image that cannot be read (default: as the run)."
 Declare = Callable[[argparse.ArgumentParser], None]
 Run = Callable[[argparse.Namespace], int]
 
@@ -22,6 +23,8 @@ def _data_flags(parser: argparse.ArgumentParser) -> None:
     _compute_flags(parser)
     parser.add_argument("--data_path", metavar="DIR", help="Where the images are (default: where the run had them).")
 
+    parser.add_argument("--on_bad_image", choices=("skip", "error"), help=BAD_IMAGE)
+
 
 def _optional_evaluation_flags(parser: argparse.ArgumentParser) -> None:
     _data_flags(parser)
@@ -37,7 +40,7 @@ def _add(given: argparse.Namespace) -> int:
     from moleflow.registry.add import add_task
     from moleflow.registry.stored_run import writing
 
-    with writing(given.run, given.device) as run:
+    with writing(given.run, given.device, given.on_bad_image) as run:
         add_task(run, given.task, given.data_path)
     return 0
 
@@ -51,7 +54,7 @@ def _remove(given: argparse.Namespace) -> int:
     from moleflow.registry.remove import remove_task
     from moleflow.registry.stored_run import writing
 
-    with writing(given.run, given.device) as run:
+    with writing(given.run, given.device, given.on_bad_image) as run:
         remove_task(run, given.task, not given.no_evaluate, given.data_path)
     return 0
 
@@ -65,7 +68,7 @@ def _replace(given: argparse.Namespace) -> int:
     from moleflow.registry.replace import replace_task
     from moleflow.registry.stored_run import writing
 
-    with writing(given.run, given.device) as run:
+    with writing(given.run, given.device, given.on_bad_image) as run:
         replace_task(run, given.task, given.data_path)
     return 0
 
@@ -93,7 +96,7 @@ def _import(given: argparse.Namespace) -> int:
     from moleflow.registry.move import import_task
     from moleflow.registry.stored_run import writing
 
-    with writing(given.run, given.device) as run:
+    with writing(given.run, given.device, given.on_bad_image) as run:
         import_task(run, given.file, not given.no_evaluate, given.data_path)
     return 0
 
@@ -128,7 +131,7 @@ def _evaluate(given: argparse.Namespace) -> int:
     from moleflow.registry.evaluate import evaluate
     from moleflow.registry.stored_run import writing
 
-    with writing(given.run, given.device) as run:
+    with writing(given.run, given.device, given.on_bad_image) as run:
         return int(not evaluate(run, given.data_path))
 
 

@@ -270,7 +270,8 @@ def _is_listed(entry: dict[str, Any]) -> bool:
     """Whether an entry says where a file in the run's folder lies, its hash and its size."""
     place = PurePosixPath(entry["file"])
     inside = not place.is_absolute() and ".." not in place.parts and place.suffix == ".safetensors"
-    return inside and "\0" not in entry["file"] and isinstance(entry["sha256"], str) and isinstance(entry["bytes"], int)
+    plain = entry["file"].isascii() and entry["file"].isprintable() and len(entry["file"]) < LONGEST_NAME + 20
+    return inside and plain and isinstance(entry["sha256"], str) and isinstance(entry["bytes"], int)
 
 
 def fill_base(model: MoLEFlow, state: dict[str, Tensor], source: str) -> None:
@@ -369,9 +370,9 @@ def check_writable(folder: Path) -> None:
 FREE_TO_CHANGE = {
     "resume", "overwrite", "stop_after", "log_dir", "experiment_name", "tensorboard", "figures", "device",
     "run_diagnostics", "keep_scores", "num_workers", "feature_cache", "use_feature_cache", "data_path",
-    "backbone_weights",
+    "backbone_weights", "on_bad_image",
 }  # fmt: skip
-"""Flags that a resumed run may change: they say where and how, not what."""
+"""Flags that a resumed run may change: they say where and how, not what (and results.json names each skipped image)."""
 
 
 def _refuse_other_config(path: Path, config: dict[str, Any]) -> None:

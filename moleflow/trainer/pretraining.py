@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from moleflow.data.folder import IMAGE_SUFFIXES
+from moleflow.data.folder import IMAGE_SUFFIXES, is_image
 from moleflow.data.images import BadImage, check_samples
 from moleflow.data.sample import GOOD, Sample
 from moleflow.extractors.cache import FeatureStore
@@ -60,9 +60,7 @@ def images_below(folder: Path) -> list[Sample]:
         UsageError: there is none.
     """
     visible = lambda path: not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    paths = sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and visible(path) and path.is_file()
-    )
+    paths = sorted(path for path in folder.rglob("*") if is_image(path) and visible(path))
     if not paths:
         kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         raise UsageError(f"--base_from {folder} holds neither a {BASE} nor an image ({kinds}): name another folder.")

@@ -5,11 +5,13 @@ the old content or the new one, also after a power cut. The same content always 
 """
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,8 +52,8 @@ def write_bytes(path: str | Path, data: bytes, durable: bool = True) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Replace a file by a text in UTF-8. Raises MoleflowError as ``write_bytes`` does."""
-    write_bytes(path, text.encode())
+    """Replace a file by a text in UTF-8, halves of surrogate pairs escaped. Raises MoleflowError as ``write_bytes``."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))  # which in JSON is an escape of its own
 
 
 def write_rows(path: str | Path, rows: Iterable[Sequence[Any]]) -> None:
@@ -134,6 +136,41 @@ def read_metadata(path: str | Path) -> dict[str, str]:
             return dict(sorted((file.metadata() or {}).items()))
     except (OSError, ValueError, SafetensorError) as error:
         _raise_unreadable(path, "a safetensors file", error)
+
+
+KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+"""What can bear a file's name and has no content to be read to its end."""
+
+
+def open_regular(path: str | Path) -> io.BufferedReader:
+    """Open a file to be read; a pipe, a socket or a device is never waited for.
+
+    Raises:
+        OSError: it is no regular file, or cannot be opened.
+    """
+    _refuse_irregular(os.stat(path).st_mode)
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  (the caller closes it)
+    try:
+        _refuse_irregular(os.fstat(file.fileno()).st_mode)  # what was looked at may have been replaced since
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _refuse_irregular(mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, f"it is {KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file")
 
 
 def sha256_of(path: str | Path) -> str:

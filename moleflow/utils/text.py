@@ -6,6 +6,11 @@ from difflib import get_close_matches
 from moleflow.utils.errors import UsageError
 
 
+def shown(name: object) -> str:
+    """A name or a sentence on one line: line breaks, other controls and bytes that are no text are escaped."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in str(name))
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a sentence that proposes the nearest known word, or a full stop where none is near."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -155,7 +155,7 @@ def test_pad_keeps_the_aspect_ratio_on_black(tmp_path: Path, shape: tuple[int, i
 
 
 def test_extreme_aspect_ratio_keeps_a_pixel(tmp_path: Path) -> None:
-    found = load_image(saved(tmp_path / "a.png", np.full((1, 500), 9, dtype=np.uint8)), 16, "pad")
+    found = load_image(saved(tmp_path / "a.png", np.full((2, 500), 9, dtype=np.uint8)), 16, "pad")
     assert (found[..., 0] > 0).sum() == 16
 
 

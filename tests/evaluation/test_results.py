@@ -35,7 +35,7 @@ def evaluations() -> list[Evaluation]:
 def test_keys_are_the_contract(evaluations: list[Evaluation]) -> None:
     results = build_results("demo", TASKS, evaluations)
     assert list(results) == [
-        "schema", "name", "tasks", "run", "final", "continual", "continual_routed", "per_class", "matrix",
+        "schema", "name", "tasks", "run", "final", "continual", "continual_routed", "skipped", "per_class", "matrix",
         "matrix_routed",
     ]  # fmt: skip
     assert (results["schema"], results["name"]) == (1, "demo")

@@ -52,7 +52,7 @@ def test_a_skipped_image_is_remembered(tmp_path):
     bad = data.dataset.test("washer")[0].path
     bad.write_bytes(b"")
     assert bad not in [sample.path for sample in data.test("washer", TASK).samples]
-    assert list(data.skipped) == [str(bad)]
+    assert list(data.skipped.images) == [str(bad)]
 
 
 def paths(features):
@@ -128,4 +128,4 @@ def test_a_bad_image_is_skipped_with_all_its_views(tmp_path):
     normal, held_out = data.training(TASK)
     assert gone not in paths(normal)
     assert len(normal) + 2 * len(held_out) == 2 * 11
-    assert list(data.skipped) == [str(gone)]
+    assert list(data.skipped.images) == [str(gone)]

@@ -26,6 +26,7 @@ from moleflow.evaluation.report.table import print_results
 from moleflow.evaluation.results import write_csv
 from moleflow.utils.io import read_json, write_rows
 from moleflow.utils.log import read_metrics
+from moleflow.utils.text import shown
 
 TITLES = {"image_auroc": "image AUROC", "pixel_ap": "pixel AP"}
 """Metrics whose task matrix is drawn."""
@@ -123,7 +124,7 @@ def _row(evaluator: Evaluator, scores: ClassScores, index: int) -> GalleryRow:
         load_image(sample.path, size, evaluator.resize),
         pixel_truth(sample, size, evaluator.resize),
         evaluator.pixel_maps(scores.routed_patches[index : index + 1])[0],
-        f"{sample.defect}/{sample.path.stem}",
+        shown(f"{sample.defect}/{sample.path.stem}"),
         float(scores.routed[index]),
         _number(threshold),
     )
