@@ -85,7 +85,9 @@ def _asked(dataset: ImageDataset, facts: Facts, classes: Sequence[str]) -> list[
     known = list(dict.fromkeys([*facts.counts, *dataset.classes, *_begun(dataset, facts)]))
     for name in classes:
         if name not in known:
-            raise UsageError(f"unknown class {name!r}, expected some of {', '.join(known)}{did_you_mean(name, known)}")
+            raise UsageError(
+                f"unknown class {name!r}, expected some of {shown(', '.join(known))}{did_you_mean(name, known)}"
+            )
     return list(dict.fromkeys(classes)) or known
 
 
@@ -175,16 +177,17 @@ def _note_duplicates(checks: Sequence[ClassCheck], train: list[Sample], test: li
 
 def describe(checks: Sequence[ClassCheck]) -> Iterator[str]:
     """The checks in words: a table of classes, what is wrong with each, and the sum of it, line by line."""
-    width = max(len(check.name) for check in checks)
+    names = {check.name: shown(check.name) for check in checks}
+    width = max(map(len, names.values()))
     yield f"{'class':{width}}  {'train':>9}  {'test good':>9}  {'defective':>9}  {'masks':>5}"
     for check in checks:
         cells = [str(found) if published is None else f"{found}/{published}" for _, found, published in _counts(check)]
         state = f"{len(check.problems)} problem{'s' * (len(check.problems) > 1)}" if check.problems else "complete"
-        yield f"{check.name:{width}}  {'  '.join(f'{cell:>9}' for cell in cells)}  {check.masks:>5}  {state}"
+        yield f"{names[check.name]:{width}}  {'  '.join(f'{cell:>9}' for cell in cells)}  {check.masks:>5}  {state}"
     for check in checks:
-        yield from (f"{check.name}: {problem}" for problem in check.problems[:SHOWN])
+        yield from (f"{names[check.name]}: {problem}" for problem in check.problems[:SHOWN])
         if (more := len(check.problems) - SHOWN) > 0:
-            yield f"{check.name}: and {more} more"
+            yield f"{names[check.name]}: and {more} more"
     bad = sum(bool(check.problems) for check in checks)
     images = sum(check.train + check.good + check.defective for check in checks)
     classes = f"{len(checks)} class{'es' * (len(checks) != 1)}"

@@ -51,7 +51,7 @@ class FolderDataset:
         good = self._class_folder(class_name) / "train" / self.normal
         samples = [Sample(path, class_name, 0, GOOD, None) for path in images_in(good)]
         if not samples:
-            raise UsageError(f"{good} holds no image: expected normal ones of {class_name!r} ({_suffixes()})")
+            raise UsageError(f"{shown(good)} holds no image: expected normal ones of {class_name!r} ({_suffixes()})")
         return samples
 
     def test(self, class_name: str) -> list[Sample]:
@@ -82,8 +82,8 @@ class FolderDataset:
     def _class_folder(self, class_name: str) -> Path:
         if class_name not in self.classes:
             lacking = f" ({class_name}/train/{self.normal} is missing)" if (self.root / class_name).is_dir() else ""
-            found = ", ".join(self.classes)
-            raise UsageError(f"no class {class_name!r} in {self.root}{lacking}; found {found}")
+            found = shown(", ".join(self.classes))
+            raise UsageError(f"no class {class_name!r} in {shown(self.root)}{shown(lacking)}; found {found}")
         return self.root / class_name
 
     def _nothing_found(self) -> str:
@@ -92,7 +92,7 @@ class FolderDataset:
         names = f" with class one of {', '.join(self.expected)}" if self.expected else ""
         one_class = (self.root / "train" / self.normal).is_dir()
         hint = "; this looks like the folder of one class: give the folder above it" if one_class else ""
-        return (
+        return shown(
             f"no class of dataset {self.name!r} in {self.root}: expected {self.layout}{names}; "
             f"found {listing or 'an empty folder'}{hint}"
         )

@@ -22,7 +22,6 @@ def _compute_flags(parser: argparse.ArgumentParser) -> None:
 def _data_flags(parser: argparse.ArgumentParser) -> None:
     _compute_flags(parser)
     parser.add_argument("--data_path", metavar="DIR", help="Where the images are (default: where the run had them).")
-
     parser.add_argument("--on_bad_image", choices=("skip", "error"), help=BAD_IMAGE)
 
 

@@ -21,6 +21,7 @@ from moleflow.trainer.links import refuse_links_out, refuse_outside
 from moleflow.trainer.lock import LOCK
 from moleflow.utils.errors import MoleflowError, UsageError
 from moleflow.utils.io import read_json, read_tensors, sha256_of, write_json, write_tensors
+from moleflow.utils.text import shown
 
 SCHEMA = 1
 BASE, PROTECTOR = "base.safetensors", "protector.safetensors"
@@ -222,8 +223,12 @@ def file_name(task: Task) -> str:
     """The name of a task's files, which no class can lead elsewhere with.
 
     Raises:
-        UsageError: it is too long for a file's name.
+        UsageError: it is too long for a file's name, or holds what cannot be shown.
     """
+    if not task.name.isprintable():
+        raise UsageError(
+            f"The task '{shown(task.name)}' has characters in its name that cannot be shown: rename the class's folder."
+        )
     name = quote(task.name, safe="+") + ".safetensors"
     if len(name) > LONGEST_NAME:
         raise UsageError(

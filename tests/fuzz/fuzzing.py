@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
-EXAMPLES = 60
+EXAMPLES = 25
 SLOWEST = 20.0
 """Seconds that one example may take at most."""
 

@@ -97,7 +97,7 @@ def test_any_change_of_a_runs_json_is_survived(run: Path, name: str) -> None:
         file.write_bytes(written_out(text))
         used(run)
 
-    fuzz(changes(json.loads(file.read_bytes())), holds, examples=30)
+    fuzz(changes(json.loads(file.read_bytes())), holds, examples=15)
 
 
 def test_any_change_of_an_exported_expert_is_read_or_named(run: Path, tmp_path: Path) -> None:

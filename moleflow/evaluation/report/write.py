@@ -73,9 +73,14 @@ def _prediction_rows(evaluator: Evaluator, name: str, scores: ClassScores) -> It
     for index, (sample, sent) in enumerate(zip(scores.samples, scores.routed_tasks, strict=True)):
         limit = raw_thresholds[index]
         anomalous = "" if math.isnan(limit) else int(scores.routed[index] > limit)
-        numbers = [f"{value[index]:.9g}" for value in (routed, oracle, thresholds)]
+        numbers = [_cell(value[index]) for value in (routed, oracle, thresholds)]
         truth = [sample.path, name, sample.defect, sample.label, scores.task, sent]
         yield [*truth, *numbers, anomalous, int(scores.unknown[index])]
+
+
+def _cell(value: float) -> str:
+    """A number; empty where the held-out images give no scale to say it on."""
+    return "" if math.isnan(value) else f"{value:.9g}"
 
 
 def draw_figures(folder: Path, results: dict[str, Any], evaluator: Evaluator) -> list[Path]:
