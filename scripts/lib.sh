@@ -47,6 +47,10 @@ add_run() {  # add_run NAME FLAG…
     LINES+=("$(printf '%q ' "$@")")
 }
 
+add_stream() {  # add_stream PRESET SCENARIO ORDER SEED
+    add_run "$1-$2-${3/:/-}-s$4" --preset "$1" --cl_scenario "$2" --task_order "$3" --seed "$4"
+}
+
 is_finished() {  # the report is written last; a paused run has one too, but lacks evaluations
     local run=$LOG_DIR/$1
     [ -e "$run/report.html" ] && [ -e "$run/results.json" ] || return 1

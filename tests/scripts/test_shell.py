@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted(place.name for place in (ROOT / "scripts").glob("run_*.sh"))
 ARGUMENTS = {"run_ablation_study.sh": ["all"], "run_visa.sh": ["all"]}
 RUNS = {"run_ablation_study.sh": 1 + len(ABLATIONS), "run_cl_scenarios.sh": 10, "run_dsm.sh": 6,
-        "run_forgetting.sh": 12, "run_interaction_effect.sh": 8, "run_measured_ablations.sh": 3 * 15, "run_seeds.sh": 5,
+        "run_forgetting.sh": 12, "run_interaction_effect.sh": 8, "run_measured_ablations.sh": 3 * 15, "run_seeds.sh": 10,
         "run_visa.sh": 4}  # fmt: skip
 
 STUB = """#!{python}
@@ -111,7 +111,8 @@ def test_every_command_of_every_script_parses(script):
 
 
 def test_paths_with_spaces_devices_and_further_flags_reach_every_run():
-    commands = printed("run_seeds.sh", "mvtec_default", "--lora_rank", "8", DATA_PATH="/my data", DEVICES="0 1 4 5")
+    where = {"DATA_PATH": "/my data", "DEVICES": "0 1 4 5", "ORDERS": "given"}
+    commands = printed("run_seeds.sh", "mvtec_default", "--lora_rank", "8", **where)
     configs = [resolved(command) for command in commands]
     assert [one.run.hardware.device for one in configs] == ["cuda:0", "cuda:1", "cuda:4", "cuda:5", "cuda:0"]
     assert [one.run.training.seed for one in configs] == [0, 42, 123, 456, 789]
@@ -140,6 +141,23 @@ def test_orders_and_scenarios_are_ones_that_a_run_accepts():
     for command in printed("run_cl_scenarios.sh"):
         stream = resolved(command).run.stream
         assert make_stream(MVTEC_CLASSES, None, stream.cl_scenario, stream.task_order, facts_of("mvtec"))
+
+
+def test_a_stream_is_named_by_preset_scenario_order_and_seed():
+    commands = printed("run_cl_scenarios.sh", SCENARIOS="1-1 2-1", ORDERS="random:1", SEEDS="3 4", PRESET="realstream")
+    runs = [resolved(command).run for command in commands]
+    assert [run.output.experiment_name for run in runs] == [
+        f"realstream-{stream}-s{seed}" for seed in (3, 4) for stream in ("1-1-given", "2-1-given", "1-1-random-1")
+    ]
+    assert [(run.stream.cl_scenario, run.stream.task_order, run.training.seed) for run in runs] == [
+        (scenario, order, seed)
+        for seed in (3, 4)
+        for scenario, order in (("1-1", "given"), ("2-1", "given"), ("1-1", "random:1"))
+    ]
+    seeds = [resolved(command).run for command in printed("run_seeds.sh", "realstream", SCENARIO="3-2", SEEDS="5")]
+    names = [run.output.experiment_name for run in seeds]
+    assert names == ["realstream-3-2-given-s5", "realstream-3-2-random-0-s5"]
+    assert [run.stream.task_order for run in seeds] == ["given", "random:0"]
 
 
 def test_visa_settings():

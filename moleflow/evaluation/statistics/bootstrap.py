@@ -5,12 +5,12 @@ normal and defective ones apart, so every resampling has as many of each as the 
 together: they are no independent observations.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from moleflow.evaluation.statistics.counts import Counts, Metrics, Values
+from moleflow.evaluation.statistics.counts import Values
 
 PART = 100
 """Resamplings whose counts are held at a time."""
@@ -33,18 +33,17 @@ def draw(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     return weights
 
 
-def bootstrap(counts: Counts, labels: np.ndarray, metrics: Metrics, resamples: int, seed: int) -> Values:
+def bootstrap(values_of: Callable[[np.ndarray], Values], labels: np.ndarray, resamples: int, seed: int) -> Values:
     """Values of each metric under R resamplings of the images, (R,).
 
     Args:
-        counts: of n images.
+        values_of: how often each image is taken, (r, n), to the values of each metric, (r,).
         labels: what to draw apart, (n,).
-        metrics: what to compute.
         resamples: R.
-        seed: the same seed gives the same values.
+        seed: the same seed gives the same draws, so two detectors on the same images can be resampled together.
     """
     weights = draw(labels, resamples, seed)
-    parts = [metrics(counts.weighted(weights[start : start + PART])) for start in range(0, resamples, PART)]
+    parts = [values_of(weights[start : start + PART]) for start in range(0, resamples, PART)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -14,6 +14,11 @@ def scores(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=50) + 1.2 * LABELS
 
 
+def of(labels: np.ndarray, values: np.ndarray):
+    counts = count_images(labels, values)
+    return lambda weights: image_values(counts.weighted(weights))
+
+
 def test_draws_are_stratified_and_seeded():
     weights = draw(LABELS, 40, seed=1)
     assert (weights[:, :30].sum(1) == 30).all()
@@ -24,7 +29,7 @@ def test_draws_are_stratified_and_seeded():
 
 
 def test_values_are_those_of_a_slow_loop():
-    found = bootstrap(count_images(LABELS, scores()), LABELS, image_values, 150, seed=3)
+    found = bootstrap(of(LABELS, scores()), LABELS, 150, seed=3)
     for row, weights in enumerate(draw(LABELS, 150, seed=3).astype(int)):
         expected = image_metrics(np.repeat(LABELS, weights), np.repeat(scores(), weights))
         assert {name: values[row] for name, values in found.items()} == pytest.approx(expected)
@@ -35,7 +40,7 @@ def test_the_interval_of_an_auroc_is_as_wide_as_hanley_and_mcneil_say():
     random = np.random.default_rng(0)
     labels = np.repeat([0, 1], 400)
     values = random.exponential(size=800) * np.where(labels, 3.0, 1.0)
-    found = bootstrap(count_images(labels, values), labels, image_values, 400, seed=0)["image_auroc"]
+    found = bootstrap(of(labels, values), labels, 400, seed=0)["image_auroc"]
     a = image_metrics(labels, values)["image_auroc"]
     q1, q2 = a / (2 - a), 2 * a * a / (1 + a)
     expected = np.sqrt((a * (1 - a) + 399 * (q1 - a * a) + 399 * (q2 - a * a)) / 400**2)
