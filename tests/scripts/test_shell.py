@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted(place.name for place in (ROOT / "scripts").glob("run_*.sh"))
 ARGUMENTS = {"run_ablation_study.sh": ["all"], "run_visa.sh": ["all"]}
 RUNS = {"run_ablation_study.sh": 1 + len(ABLATIONS), "run_cl_scenarios.sh": 10, "run_dsm.sh": 6,
-        "run_forgetting.sh": 12, "run_interaction_effect.sh": 8, "run_measured_ablations.sh": 3 * 15, "run_seeds.sh": 10,
-        "run_visa.sh": 4}  # fmt: skip
+        "run_forgetting.sh": 12, "run_interaction_effect.sh": 8, "run_measured_ablations.sh": 3 * 15,
+        "run_seeds.sh": 10, "run_visa.sh": 4}  # fmt: skip
 
 STUB = """#!{python}
 import os, subprocess, sys, time

@@ -8,9 +8,9 @@ from moleflow.analysis.statistics.finished import FinishedRun, by_group
 from moleflow.analysis.statistics.seeds import over_seeds
 from moleflow.analysis.tables import Cell, Table
 from moleflow.evaluation.report.text import METRIC_TITLES
-from moleflow.evaluation.statistics.tested import Tested
+from moleflow.evaluation.statistics.counted import Counted
 
-Groups = Callable[[Tested], dict[str, np.ndarray]]
+Groups = Callable[[Counted], dict[str, np.ndarray]]
 """Test images -> what a row is called -> the defective images it is of, (n,) bool."""
 
 
@@ -35,7 +35,7 @@ def _rows(setting: str, runs: list[FinishedRun], groups: Groups) -> list[tuple[C
     return rows
 
 
-def _values(tested: Tested, groups: Groups, group: str) -> dict[str, float | None]:
+def _values(tested: Counted, groups: Groups, group: str) -> dict[str, float | None]:
     nobody = np.zeros(len(tested.labels), dtype=bool)
     chosen = groups(tested).get(group, nobody) | (tested.labels == 0)
     found = tested.values(chosen[None].astype(float))

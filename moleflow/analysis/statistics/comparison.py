@@ -9,9 +9,9 @@ from moleflow.analysis.statistics.intervals import MEAN
 from moleflow.analysis.tables import Cell, Table
 from moleflow.evaluation.report.text import METRIC_TITLES
 from moleflow.evaluation.statistics.bootstrap import Interval, bootstrap, interval, mean_over_classes
+from moleflow.evaluation.statistics.counted import Counted
 from moleflow.evaluation.statistics.counts import Values, image_values, pixel_values
 from moleflow.evaluation.statistics.paired import Difference, delong, exchanged, mean_difference, p_value
-from moleflow.evaluation.statistics.tested import Tested
 from moleflow.utils.errors import UsageError
 from moleflow.utils.seed import derive_seed
 
@@ -102,7 +102,7 @@ def _p(value: float | None) -> str | None:
     return None if value is None else f"{value:.3f}"
 
 
-def _compared(first: Tested, second: Tested, resamples: int, seed: int) -> _Compared:
+def _compared(first: Counted, second: Counted, resamples: int, seed: int) -> _Compared:
     drawn = [bootstrap(one.values, one.labels, resamples, seed) for one in (first, second)]
     swapped = {
         **exchanged(first.images, second.images, image_values, resamples, seed),
@@ -147,7 +147,7 @@ def _check_same(first: FinishedRun, second: FinishedRun) -> None:
         _check_images(name, tested, second.tested[name])
 
 
-def _check_images(class_name: str, first: Tested, second: Tested) -> None:
+def _check_images(class_name: str, first: Counted, second: Counted) -> None:
     same = all(
         np.array_equal(*parts)
         for parts in ((first.names, second.names), (first.labels, second.labels), (first.known, second.known))

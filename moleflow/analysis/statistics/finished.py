@@ -8,7 +8,7 @@ from typing import Any
 
 from moleflow.analysis.runs import RunRow, read_runs
 from moleflow.evaluation.kept import FOLDER, read_scores
-from moleflow.evaluation.statistics.tested import Tested
+from moleflow.evaluation.statistics.counted import Counted
 from moleflow.utils.errors import MoleflowError, UsageError
 from moleflow.utils.io import read_json
 
@@ -44,7 +44,7 @@ class FinishedRun:
         return len(kept) == len(self.results["per_class"])
 
     @cached_property
-    def tested(self) -> dict[str, Tested]:
+    def tested(self) -> dict[str, Counted]:
         """Class -> its test images on the routed way, in stream order.
 
         Raises:
@@ -57,7 +57,7 @@ class FinishedRun:
                 f"expected kept scores of {', '.join(missing)} in {self.folder / FOLDER}, found none: "
                 f"`python -m moleflow evaluate --run {self.folder}` takes them"
             )
-        return {name: Tested.of(kept[name], "routed") for name in self.results["per_class"]}
+        return {name: Counted.of(kept[name], "routed") for name in self.results["per_class"]}
 
 
 def read_finished(places: Sequence[Path]) -> tuple[list[FinishedRun], list[str]]:

@@ -86,3 +86,10 @@ def test_what_does_not_apply_is_nan():
 def test_shapes_must_agree():
     with pytest.raises(MoleflowError, match="expected a truth for each map"):
         count_pixels(np.zeros((2, 4, 4), bool), np.zeros((3, 4, 4)))
+
+
+def test_regions_end_where_the_image_ends():
+    truths = np.zeros((2, 8, 8), bool)
+    truths[:, 2:4, 2:4] = True  # in the same place of both images
+    counts = count_pixels(truths, np.random.default_rng(0).normal(size=truths.shape))
+    assert counts.regions.tolist() == [1, 1]

@@ -17,7 +17,7 @@ from moleflow.evaluation.statistics.counts import (
 
 
 @dataclass(frozen=True)
-class Tested:
+class Counted:
     """Test images of one class under one route.
 
     Attributes:
@@ -41,7 +41,7 @@ class Tested:
     pixels: Counts
 
     @classmethod
-    def of(cls, kept: KeptScores, route: str) -> "Tested":
+    def of(cls, kept: KeptScores, route: str) -> "Counted":
         """Count what a run kept of a class."""
         areas = np.full(len(kept.labels), np.nan)
         areas[kept.known] = kept.truths.mean((1, 2))
