@@ -90,7 +90,8 @@ def count_pixels(truths: np.ndarray, maps: np.ndarray) -> Counts:
     if truths.shape != maps.shape:
         raise MoleflowError(f"expected a truth for each map, found truths {truths.shape} and maps {maps.shape}")
     if not maps.size:
-        return Counts(*(np.zeros((len(maps), len(LEVELS) + 1)) for _ in range(3)), np.zeros(len(maps)))
+        nothing = np.zeros((len(maps), len(LEVELS) + 1))
+        return Counts(nothing, nothing, nothing, np.zeros(len(maps)))
     ordered = np.sort(maps.ravel())
     edges = ordered[np.ceil(LEVELS * (ordered.size - 1)).astype(int)]
     columns = len(LEVELS) - np.searchsorted(edges, maps, side="right")

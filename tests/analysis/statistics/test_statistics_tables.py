@@ -60,7 +60,7 @@ def test_settings_are_mean_and_deviation_over_seeds(runs):
 def test_continual_measures_stand_for_both_routes(runs):
     table = continual_table(list(runs.values()))
     assert column(table, "route", setting="strong-1-1-given") == ["routed", "oracle"]
-    assert column(table, "FM image AUROC", setting="strong-1-1-given") == ["0.0", "0.0"]
+    assert column(table, "FM image AUROC", setting="strong-1-1-given") == ["1.0", "0.0"]
     assert column(table, "pooled raw", setting="strong-1-1-given") == ["80.0", None]
     assert column(table, "pooled calibrated", setting="weak-1-1-given") == ["90.0 ± 0.0", None]
     block = runs["strong-1-1-given-s0"].results["continual_routed"]["average_incremental"]["pixel_ap"]
