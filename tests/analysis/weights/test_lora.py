@@ -131,3 +131,11 @@ def test_change_distances_are_cosines(stored, factors):
     mirrored = [(-up, down) for up, down in factors(0)]
     run = read_deltas(stored({"a": factors(0), "b": mirrored, "c": factors(0)}))
     assert change_distances(run, ["a", "b", "c"])[0] == pytest.approx([0, 2, 0], abs=1e-9)
+
+
+def test_shuffled_layers_are_other_layers(stored, factors):
+    one, two = layer_pairs(read_deltas(stored({"a": factors(0), "b": factors(0)})), draws=2)
+    assert (one.cka, one.angle) == (pytest.approx(1), pytest.approx(0, abs=1e-4))
+    assert one.cka_shuffled < 0.9
+    assert one.angle_shuffled > 10
+    assert one.layer != two.layer
