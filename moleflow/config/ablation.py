@@ -43,6 +43,7 @@ CONSISTENCIES = {"use_local_consistency": v.LocalConsistency, "use_multiscale_co
                  "no_local_consistency": v.NoConsistency}  # fmt: skip
 SMOOTHINGS = {"gaussian": v.GaussianSmoothing, "multi": v.MultiSmoothing, "none": v.NoSmoothing}
 CALIBRATIONS = {"none": v.RawScores, "zscore": v.ZScore, "pvalue": v.PValue}
+LIMITS = {"quantile": v.QuantileLimit, "pareto": v.TailLimit}
 ROUTERS = {
     "tied": v.TiedRouter, "per_task": v.PerTaskRouter, "euclidean": v.EuclideanRouter, "hybrid": v.HybridRouter,
     "oracle": v.OracleRouter,
@@ -166,6 +167,14 @@ class AblationConfig:
     )
     calibration: v.RawScores | v.ZScore | v.PValue = slot(
         v.RawScores(), "Scale of image scores", mode=("score_calibration", CALIBRATIONS)
+    )
+    limit_rule: v.QuantileLimit | v.TailLimit = slot(
+        v.QuantileLimit(), "Threshold from held-out normal scores", mode=("threshold_rule", LIMITS)
+    )
+    decision: v.ImageDecision | v.RegionDecision = slot(
+        v.ImageDecision(),
+        "What is anomalous",
+        {"use_region_thresholds": v.RegionDecision, "no_region_thresholds": v.ImageDecision},
     )
     router: v.TiedRouter | v.PerTaskRouter | v.EuclideanRouter | v.HybridRouter | v.OracleRouter = slot(
         v.TiedRouter(),

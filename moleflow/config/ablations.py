@@ -114,6 +114,8 @@ SCORES = {
         "smooth_none": ("pixel map not smoothed", {"smoothing": "none"}),
         "calibration_zscore": ("image scores as z-scores", {"score_calibration": "zscore"}),
         "calibration_pvalue": ("image scores as p-values", {"score_calibration": "pvalue"}),
+        "threshold_pareto": ("thresholds from a fitted tail", {"threshold_rule": "pareto"}),
+        "region_thresholds": ("a threshold for each of 4×4 regions", {"use_region_thresholds": True}),
     }),
     **_parts("router", {
         "router_per_task": ("router: a covariance per task", {"router": "per_task"}),

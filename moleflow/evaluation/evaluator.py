@@ -14,6 +14,7 @@ from moleflow.data.datasets import Sample
 from moleflow.data.images import pixel_truth
 from moleflow.evaluation.metrics import image_metrics, pixel_metrics
 from moleflow.evaluation.results import ClassResult, Evaluation
+from moleflow.evaluation.thresholds import decision_metrics
 from moleflow.extractors.task_features import TaskFeatures
 from moleflow.models.mole_nf import MoLEFlow, Scores
 from moleflow.models.scoring.calibration import Calibration, RawScores, ZScore
@@ -158,6 +159,13 @@ class Evaluator:
         ranked = self._ranked(raw, tasks, self.model.calibration)
         return raw if ranked is None else ranked
 
+    def decided(self, patches: Tensor, raw: np.ndarray, tasks: Sequence[str]) -> list[bool | None]:
+        """Whether images with these raw scores are anomalous as products of the given tasks; None without threshold."""
+        scores = Scores(patches.to(self._device), torch.from_numpy(raw).to(self._device))
+        anomalous = self.model.decide(scores, tasks).tolist()
+        known = {task: not self.model.threshold(task).isnan() for task in set(tasks)}
+        return [called if known[task] else None for called, task in zip(anomalous, tasks, strict=True)]
+
     @property
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
@@ -193,15 +201,29 @@ class Evaluator:
 
     def _result(self, class_name: str, task: Task) -> ClassResult:
         scores = self.scores[class_name]
+        own, reference = [task.name] * len(scores.samples), self.model.reference[task.name]
         return ClassResult(
             class_name,
             task.index,
-            self._metrics(scores, scores.oracle_patches, scores.oracle, [task.name] * len(scores.samples)),
+            self._metrics(scores, scores.oracle_patches, scores.oracle, own),
             self._metrics(scores, scores.routed_patches, scores.routed, scores.routed_tasks),
             scores.routing_accuracy if self.model.router.chooses else None,
-            len(self.model.reference[task.name].scores),
+            len(reference.scores),
             self._unknown(scores),
+            None if reference.rate.isnan() else reference.rate.item(),
+            {
+                "routed": self._decisions(scores, scores.routed_patches, scores.routed, scores.routed_tasks),
+                "oracle": self._decisions(scores, scores.oracle_patches, scores.oracle, own),
+            },
         )
+
+    def _decisions(
+        self, scores: ClassScores, patches: Tensor, raw: np.ndarray, tasks: Sequence[str]
+    ) -> dict[str, float | None]:
+        """Decision metrics of one class, on the images that are decided."""
+        decided = self.decided(patches, raw, tasks)
+        kept = np.array([called is not None for called in decided], dtype=bool)
+        return decision_metrics(scores.labels[kept], np.array([called for called in decided if called is not None]))
 
     def _unknown(self, scores: ClassScores) -> dict[str, float | None]:
         rejects = self.model.open_set.rejects

@@ -8,12 +8,15 @@ from typing import Any
 
 from moleflow.evaluation.continual import average_incremental, backward_transfer, forgetting, mean_known
 from moleflow.evaluation.metrics import IMAGE_METRICS, PIXEL_METRICS
+from moleflow.evaluation.thresholds import DECISION_METRICS
 from moleflow.utils.errors import MoleflowError
 from moleflow.utils.io import read_json, write_rows
 
 SCHEMA = 1
 METRICS = (*IMAGE_METRICS, *PIXEL_METRICS)
 NOTHING_SKIPPED: Mapping[str, Any] = {"count": 0, "images": []}
+ROUTES = ("routed", "oracle")
+"""Who chose the expert of each image: the router, or the image's own task."""
 
 Values = dict[str, float | None]
 Grid = list[list[float | None]]
@@ -29,8 +32,10 @@ class ClassResult:
         oracle: value of each of `METRICS` when every image is given to its own task's expert.
         routed: the same when the router chooses.
         routing_accuracy: share of the class's test images sent to the right task; None without a router.
-        reference_n: held-out normal images of its task that calibration and threshold rest on.
+        reference_n: normal images of its task, not trained on, that calibration and threshold rest on.
         unknown: share of its test images called unknown, for "normal" and "defect"; None without an open set.
+        promised_rate: share of normal images that its task's threshold promised to exceed at most.
+        decisions: for "routed" and "oracle" the value of each of `DECISION_METRICS` at the thresholds.
     """
 
     class_name: str
@@ -40,6 +45,8 @@ class ClassResult:
     routing_accuracy: float | None
     reference_n: int | None = None
     unknown: Values = field(default_factory=lambda: {"normal": None, "defect": None})
+    promised_rate: float | None = None
+    decisions: dict[str, Values] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -161,13 +168,20 @@ def _final(last: Evaluation) -> dict[str, Any]:
         "oracle": _means(result.oracle for result in last.classes),
         "pooled_image_auroc": {"raw": last.pooled_raw, "calibrated": last.pooled_calibrated},
         "routing_accuracy": mean_known(result.routing_accuracy for result in last.classes),
+        "decisions": {
+            "promised_rate": mean_known(result.promised_rate for result in last.classes),
+            **{
+                route: _means((result.decisions.get(route, {}) for result in last.classes), DECISION_METRICS)
+                for route in ROUTES
+            },
+        },
     }
 
 
-def _means(rows: Iterable[Values]) -> Values:
+def _means(rows: Iterable[Values], metrics: Sequence[str] = METRICS) -> Values:
     """Mean of each metric over rows, leaving out None."""
     kept = list(rows)
-    return {metric: mean_known(row.get(metric) for row in kept) for metric in METRICS}
+    return {metric: mean_known(row.get(metric) for row in kept) for metric in metrics}
 
 
 def _matrices(by_task: dict[int, Evaluation], tasks: int, route: Callable[[ClassResult], Values]) -> dict[str, Grid]:
@@ -201,6 +215,7 @@ def _class_row(result: ClassResult) -> dict[str, Any]:
         "reference_n": result.reference_n,
         "unknown": result.unknown,
         "oracle": {metric: result.oracle.get(metric) for metric in METRICS},
+        "decisions": {"promised_rate": result.promised_rate, **result.decisions},
     }
 
 

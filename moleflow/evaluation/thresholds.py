@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from moleflow.models.scoring.reference import conformal_limit
+from moleflow.models.scoring.limits import conformal_limit
 from moleflow.utils.errors import MoleflowError, UsageError
 
 DECISION_METRICS = ("accuracy", "precision", "recall", "false_alarm_rate")

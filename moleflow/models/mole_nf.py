@@ -1,6 +1,6 @@
 """MoLE-Flow: the whole model, from image to scores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,8 @@ from moleflow.models.routing.base import Router
 from moleflow.models.routing.open_set import OpenSet
 from moleflow.models.scoring.aggregation import Aggregation
 from moleflow.models.scoring.calibration import Calibration
+from moleflow.models.scoring.decision import Decision
+from moleflow.models.scoring.limits import LimitRule
 from moleflow.models.scoring.reference import ScoreReference
 from moleflow.models.scoring.scorer import PatchScorer, ScoreMapping
 from moleflow.models.scoring.smoothing import PixelMap
@@ -51,6 +53,8 @@ class Parts(NamedTuple):
     calibration: Calibration
     router: Router
     open_set: OpenSet
+    limit_rule: LimitRule
+    decision: Decision
 
 
 class Scores(NamedTuple):
@@ -74,8 +78,8 @@ class Prediction(NamedTuple):
         scores: image scores on the calibration's scale, (B,).
         maps: pixel maps, (B, h, h).
         thresholds: each image's task's threshold on the same scale, (B,), NaN where none was set.
-        anomalous: whether the score lies beyond the threshold, on the scale's anomalous side, (B,); False where no
-            threshold was set.
+        anomalous: the decision of each image's task, (B,): whether its score lies beyond the threshold, on the scale's
+            anomalous side, or with S8 a region's beyond that region's; False where no threshold was set.
     """
 
     tasks: list[str]
@@ -97,7 +101,7 @@ class MoLEFlow(nn.Module):
         super().__init__()
         self.warp, self.extractor, self.position, self.adapter, self.context, self.flow, self.dia = parts[:7]
         self.scorer, self.fusion, self.border, self.consistency, self.aggregation = parts[7:12]
-        self.pixel_map, self.calibration, self.router, self.open_set = parts[12:]
+        self.pixel_map, self.calibration, self.router, self.open_set, self.limit_rule, self.decision = parts[12:]
         self.reference = PerTask(ScoreReference)
         self.tasks: dict[str, Task] = {}
         self.requires_grad_(False)
@@ -145,7 +149,16 @@ class MoLEFlow(nn.Module):
         thresholds = torch.stack([self.threshold(task) for task in names])  # (B,)
         scores, limits = self.calibrated(raw, names), self.calibrated(thresholds, names)  # (B,), (B,)
         unknown, maps = self.unknown(features, names), self.pixel_map(patches)  # (B,), (B, h, h)
-        return Prediction(names, unknown, scores, maps, limits, raw > thresholds)
+        return Prediction(names, unknown, scores, maps, limits, self.decide(Scores(patches, raw), names))
+
+    def decide(self, scores: Scores, tasks: Sequence[str]) -> Tensor:
+        """Whether images with these scores are anomalous as products of the given tasks, (B,) bool."""
+        anomalous = torch.zeros(len(tasks), dtype=torch.bool, device=scores.images.device)
+        for task in dict.fromkeys(tasks):
+            rows = torch.tensor([index for index, name in enumerate(tasks) if name == task], device=anomalous.device)
+            reference = self.reference[self._known(task)]
+            anomalous[rows] = self.decision(scores.patches[rows], scores.images[rows], reference, task)
+        return anomalous
 
     def route(self, features: Tensor, given: Sequence[str] | None = None) -> list[str]:
         """The task of each image, (B, H, W, D) -> B names; only the oracle looks at those given."""
@@ -229,8 +242,9 @@ class MoLEFlow(nn.Module):
         for part in parts_of(self, task.name):
             if isinstance(part, LearnsFromHeldOut):
                 part.learn_from_held_out(task, held_out, self)
-        scores = [self.score_as(batch.features, task.name).images for batch in held_out()]
-        self.reference[task.name].learn(torch.cat(scores) if scores else torch.zeros(0), rate)
+        found = self._joined(self.score_as(batch.features, task.name) for batch in held_out())
+        self.reference[task.name].learn(found.images, rate, self.limit_rule)
+        self.decision.learn(found.patches, task.name, rate, self.limit_rule)
 
     def remove_task(self, task: str) -> None:
         """Forget a task's expert; the others' bytes stay, and the router is derived from those left."""
@@ -244,6 +258,10 @@ class MoLEFlow(nn.Module):
         for module in parts_of(self, task.name):
             if isinstance(module, AsksOfItsParameters):
                 yield module.penalty(task)
+
+    def _joined(self, parts: Iterable[Scores]) -> Scores:
+        nothing = Scores(torch.zeros(0, *self.extractor.grid), torch.zeros(0))
+        return Scores(*map(torch.cat, zip(*(list(parts) or [nothing]), strict=True)))
 
     def _tell_router(self) -> None:
         self.router.know([name for name, task in self.tasks.items() if not task.is_before_stream])

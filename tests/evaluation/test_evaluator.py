@@ -14,9 +14,10 @@ from fakes import TINY, product_features, trained
 from sklearn.metrics import roc_auc_score
 
 from moleflow.config.ablation import AblationConfig
-from moleflow.config.variants import HybridRouter, PValue, Reject, ZScore
+from moleflow.config.variants import HybridRouter, PValue, RegionDecision, Reject, ZScore
 from moleflow.evaluation.evaluator import Evaluator
 from moleflow.evaluation.report.write import write_predictions
+from moleflow.evaluation.thresholds import decision_metrics
 from moleflow.extractors.batch import Batch
 from moleflow.models.mole_nf import MoLEFlow
 
@@ -86,6 +87,37 @@ def test_a_z_score_does_not_change_the_ranks_within_a_task():
     _, raw = evaluated()
     assert [result.oracle for result in row.classes] == [result.oracle for result in raw.classes]
     assert [result.reference_n for result in row.classes] == [20, 20]
+
+
+def test_decisions_at_the_thresholds_are_measured_beside_the_promised_rate():
+    evaluator, row = evaluated()
+    shares = []
+    for result, scores in zip(row.classes, evaluator.scores.values(), strict=True):
+        assert result.promised_rate == pytest.approx(0.1)
+        called = scores.oracle > evaluator.model.threshold(scores.task).item()
+        assert result.decisions["oracle"] == decision_metrics(scores.labels, called)
+        limits = [evaluator.model.threshold(task).item() for task in scores.routed_tasks]
+        assert result.decisions["routed"] == decision_metrics(scores.labels, scores.routed > limits)
+        shares.append(called.mean())
+    assert 0 < sum(shares) < len(shares), "some are called anomalous and some are not"
+
+
+def test_region_thresholds_decide_in_results_and_predictions(tmp_path):
+    evaluator, row = evaluated(replace(TINY, decision=RegionDecision(grid=2)))
+    decision = evaluator.model.decision
+    written = predictions(evaluator, tmp_path)
+    for result, scores in zip(row.classes, evaluator.scores.values(), strict=True):
+        called = (decision.scores(scores.oracle_patches) > decision.regions[scores.task].limits.flatten()).any(1)
+        assert result.decisions["oracle"] == decision_metrics(scores.labels, called.numpy())
+        mine = [int(line["anomalous"]) for line in written if line["class"] == result.class_name]
+        assert result.decisions["routed"] == decision_metrics(scores.labels, np.array(mine))
+    assert [result.oracle for result in row.classes] == [result.oracle for result in evaluated()[1].classes]
+
+
+def test_without_a_threshold_no_decision_is_measured():
+    _, row = evaluated(held_out=0)
+    for result in row.classes:
+        assert set(result.decisions["oracle"].values()) == {None}
 
 
 def test_a_closed_set_has_no_share_of_unknown_images():

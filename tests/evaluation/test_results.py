@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from moleflow.evaluation.results import METRICS, ClassResult, Evaluation, build_results, write_csv
+from moleflow.evaluation.thresholds import DECISION_METRICS
 from moleflow.utils.errors import MoleflowError
 
 TASKS = [("screw", "nut"), ("solar",), ("tile",)]
@@ -40,13 +41,13 @@ def test_keys_are_the_contract(evaluations: list[Evaluation]) -> None:
     ]  # fmt: skip
     assert (results["schema"], results["name"]) == (1, "demo")
     assert results["tasks"] == [["screw", "nut"], ["solar"], ["tile"]]
-    assert list(results["final"]) == ["routed", "oracle", "pooled_image_auroc", "routing_accuracy"]
+    assert list(results["final"]) == ["routed", "oracle", "pooled_image_auroc", "routing_accuracy", "decisions"]
     for part in ("continual", "continual_routed"):
         assert list(results[part]) == ["fm", "bwt", "average_incremental"]
         assert all(tuple(values) == METRICS for values in results[part].values())
     assert tuple(results["matrix"]) == tuple(results["matrix_routed"]) == METRICS
     row = results["per_class"]["solar"]
-    assert set(row) == {*METRICS, "task", "routing_accuracy", "reference_n", "unknown", "oracle"}
+    assert set(row) == {*METRICS, "task", "routing_accuracy", "reference_n", "unknown", "oracle", "decisions"}
     assert row["reference_n"] is None
     assert row["unknown"] == {"normal": None, "defect": None}
     assert json.loads(json.dumps(results, allow_nan=False)) == results
@@ -91,6 +92,23 @@ def test_per_class_rows_say_what_calibration_rests_on_and_how_much_is_unknown() 
     row = build_results("demo", TASKS, [Evaluation(0, (one,), 0.7)])["per_class"]["screw"]
     assert row["reference_n"] == 21
     assert row["unknown"] == {"normal": 0.1, "defect": 0.4}
+
+
+def test_decisions_stand_beside_what_was_promised_and_are_means_over_classes() -> None:
+    one = dict.fromkeys(DECISION_METRICS, 0.5) | {"false_alarm_rate": 0.2}
+    other = dict.fromkeys(DECISION_METRICS, 1.0) | {"precision": None, "false_alarm_rate": 0.0}
+    classes = (
+        replace(result("screw", 0, 0.8), promised_rate=0.05, decisions={"routed": one, "oracle": other}),
+        replace(result("nut", 0, 0.8), promised_rate=0.05, decisions={"routed": other, "oracle": other}),
+        result("solar", 0, 0.8),
+    )
+    results = build_results("demo", TASKS, [Evaluation.from_dict(Evaluation(0, classes, 0.7).to_dict())])
+    assert results["per_class"]["screw"]["decisions"] == {"promised_rate": 0.05, "routed": one, "oracle": other}
+    final = results["final"]["decisions"]
+    assert final["promised_rate"] == pytest.approx(0.05)
+    assert final["routed"] == {"accuracy": 0.75, "precision": 0.5, "recall": 0.75, "false_alarm_rate": 0.1}
+    assert final["oracle"]["precision"] is None
+    assert results["per_class"]["solar"]["decisions"] == {"promised_rate": None}
 
 
 def test_order_and_repetition_of_evaluations(evaluations: list[Evaluation]) -> None:

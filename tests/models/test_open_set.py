@@ -13,7 +13,7 @@ from moleflow.config.variants import Reject as RejectConfig
 from moleflow.models.mole_nf import MoLEFlow
 from moleflow.models.routing.open_set import Reject
 from moleflow.models.routing.statistics import image_features
-from moleflow.models.scoring.reference import conformal_limit
+from moleflow.models.scoring.limits import conformal_limit
 from moleflow.models.task import expert_state, load_expert
 
 REJECT = replace(TINY, open_set=RejectConfig(rate=0.1))

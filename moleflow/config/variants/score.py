@@ -115,3 +115,25 @@ class ZScore:
 @dataclass(frozen=True)
 class PValue:
     """S6: image scores as p-values under the task's held-out normal scores (small = anomalous)."""
+
+
+@dataclass(frozen=True)
+class QuantileLimit:
+    """S7: a threshold is one of the scores of held-out normal images: their split-conformal quantile."""
+
+
+@dataclass(frozen=True)
+class TailLimit:
+    """S7: a threshold is read off a generalized Pareto tail fitted to the scores of held-out normal images."""
+
+
+@dataclass(frozen=True)
+class ImageDecision:
+    """An image is anomalous when its score is above its task's threshold."""
+
+
+@dataclass(frozen=True)
+class RegionDecision:
+    """S8: an image is anomalous when the highest patch score of some region is above that region's threshold."""
+
+    grid: int = knob(4, "Regions on each side of an image.", "region_grid", low=1, high=64)

@@ -55,7 +55,7 @@ PREDICTION_COLUMNS = (
     "path", "class", "defect", "label", "task", "routed_task", "score", "oracle_score", "threshold", "anomalous",
     "unknown",
 )  # fmt: skip
-"""Scores and thresholds are on the run's scale; the decision is the one that scale and threshold mean."""
+"""Scores and thresholds are on the run's scale; the decision is the one they mean, or S8's where regions decide."""
 
 
 def write_predictions(evaluator: Evaluator, path: Path) -> None:
@@ -67,12 +67,13 @@ def write_predictions(evaluator: Evaluator, path: Path) -> None:
 def _prediction_rows(evaluator: Evaluator, name: str, scores: ClassScores) -> Iterator[list[Any]]:
     own = [scores.task] * len(scores.samples)
     raw_thresholds = np.array([evaluator.model.threshold(task).item() for task in scores.routed_tasks])
+    decided = evaluator.decided(scores.routed_patches, scores.routed, scores.routed_tasks)
     routed = evaluator.calibrated(scores.routed, scores.routed_tasks)
     oracle = evaluator.calibrated(scores.oracle, own)
     thresholds = evaluator.calibrated(raw_thresholds, scores.routed_tasks)
     for index, (sample, sent) in enumerate(zip(scores.samples, scores.routed_tasks, strict=True)):
-        limit = raw_thresholds[index]
-        anomalous = "" if math.isnan(limit) else int(scores.routed[index] > limit)
+        called = decided[index]
+        anomalous = "" if called is None else int(called)
         numbers = [_cell(value[index]) for value in (routed, oracle, thresholds)]
         truth = [sample.path, name, sample.defect, sample.label, scores.task, sent]
         yield [*truth, *numbers, anomalous, int(scores.unknown[index])]

@@ -19,6 +19,8 @@ from moleflow.models.build.scoring import (
     build_aggregation,
     build_calibration,
     build_consistency,
+    build_decision,
+    build_limit_rule,
     build_pixel_map,
     build_scorer,
 )
@@ -52,5 +54,7 @@ def build_model(config: AblationConfig, extractor: Extractor, seed: int) -> MoLE
                 calibration=build_calibration(config),
                 router=build_router(config, extractor.dim),
                 open_set=build_open_set(config, extractor.dim),
+                limit_rule=build_limit_rule(config),
+                decision=build_decision(config),
             )
         )

@@ -7,7 +7,9 @@ from moleflow.models.scoring import aggregation
 from moleflow.models.scoring.adaptive import Adaptive
 from moleflow.models.scoring.calibration import Calibration, PValue, RawScores, ZScore
 from moleflow.models.scoring.consistency import LocalConsistency, MultiscaleConsistency
+from moleflow.models.scoring.decision import Decision, ImageDecision, RegionDecision
 from moleflow.models.scoring.dual_branch import DualBranch, GuidedBlend, ImprovedBlend, LearnedBlend
+from moleflow.models.scoring.limits import LimitRule, QuantileLimit, TailLimit
 from moleflow.models.scoring.multi_orientation import MultiOrientation
 from moleflow.models.scoring.scorer import NllScorer, NoScoreMapping, PatchScorer, ScoreMapping
 from moleflow.models.scoring.smoothing import PixelMap
@@ -79,3 +81,21 @@ def build_calibration(config: AblationConfig) -> Calibration:
             return ZScore()
         case cfg.PValue():
             return PValue()
+
+
+def build_limit_rule(config: AblationConfig) -> LimitRule:
+    """S7."""
+    match config.limit_rule:
+        case cfg.QuantileLimit():
+            return QuantileLimit()
+        case cfg.TailLimit():
+            return TailLimit()
+
+
+def build_decision(config: AblationConfig) -> Decision:
+    """S8 or the image's own score."""
+    match config.decision:
+        case cfg.ImageDecision():
+            return ImageDecision()
+        case cfg.RegionDecision(grid):
+            return RegionDecision(grid)

@@ -11,7 +11,8 @@ from moleflow.config.task import Task
 from moleflow.extractors.batch import Batches
 from moleflow.models.routing.base import Router
 from moleflow.models.routing.statistics import image_features
-from moleflow.models.scoring.reference import conformal_limit, take_shape
+from moleflow.models.scoring.limits import conformal_limit
+from moleflow.models.scoring.reference import take_shape
 from moleflow.models.task import PerTask
 
 
