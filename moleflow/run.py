@@ -28,6 +28,7 @@ from moleflow.extractors.stream_data import StreamData
 from moleflow.losses.build import build_loss
 from moleflow.models.build import build_extractor, build_model
 from moleflow.models.mole_nf import MoLEFlow
+from moleflow.models.scoring.calibration import FEW
 from moleflow.models.task import per_task_parts, shared_later
 from moleflow.trainer.checkpoint import BASE, RunFolder, check_writable, file_name, open_run, refuse_foreign
 from moleflow.trainer.continual_trainer import BASE_TASK, ContinualTrainer
@@ -152,6 +153,8 @@ class Runner:
             file.unlink(missing_ok=True)
         write_json(self.folder.path / "env.json", describe_environment(self.device))
         with RunLog(self.folder.path, self.config.output.tensorboard) as log:
+            for doubt in self.data.doubts(self.stream):
+                say(f"warning: {doubt}")
             trainer = self._trainer(log)
             self._start_from(trainer)
             for task in self.stream[: self.config.output.stop_after]:
@@ -242,7 +245,8 @@ class Runner:
         start = time.perf_counter()
         normal, held_out = self.data.training(task)
         prepared = time.perf_counter()
-        trainer.train(task, normal, held_out)
+        folds = self.config.training.calibration_folds if len(held_out) < FEW else 1
+        trainer.train(task, normal, held_out, self.data.folds(task, folds))
         dtype = getattr(torch, self.config.training.expert_dtype)
         probe = take_probe(self.model, task.name, (held_out if len(held_out) else normal).batches)
         if before_commit is not None:

@@ -1,7 +1,9 @@
 """Published layouts of datasets in miniature: names, extensions and CSV header as published, few and tiny images."""
 
+import json
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -88,3 +90,25 @@ def domains(root: Path) -> Path:
             for stem in ("000001", "000002"):
                 image(root / f"domain_{letter}" / split / f"{stem}.png")
     return root
+
+
+def shifted(root: Path, *names: str) -> Path:
+    """A shifted domain as written: three training images, and for val and test a good and a dented one."""
+    classes = {}
+    for name in names:
+        images = {f"train/images/{stem}_shifted.png": _entry() for stem in ("000", "001", "002")}
+        for part in ("val", "test"):
+            images[f"{part}/images/good_shifted.png"] = _entry()
+            images[f"{part}/images/dent_shifted.png"] = _entry(f"{part}/masks/dent_shifted.png")
+        for place, entry in images.items():
+            image(root / name / place)
+            if entry["mask"]:
+                mask(root / name / entry["mask"])
+        classes[name] = {"sources": {}, "images": images}
+    book = {"settings": {"severity": "mild", "transforms": ["blur"], "seed": 42}, "classes": classes}
+    (root / "shift_map.json").write_text(json.dumps(book))
+    return root
+
+
+def _entry(mask: str | None = None) -> dict[str, Any]:
+    return {"label": int(mask is not None), "defect": "dent" if mask else "good", "mask": mask}

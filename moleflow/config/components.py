@@ -169,7 +169,7 @@ COMPONENTS: dict[str, Component] = {
         "models/scoring/smoothing.py", "σ = 2 helps small defects", ("smooth_2", "smooth_multi", "smooth_none")),
     "S6": Component("calibration of image scores per task", "--score_calibration zscore",
         "models/scoring/calibration.py", "makes tasks comparable", ("calibration_zscore", "calibration_pvalue")),
-    "S7": Component("threshold from normal scores: conformal quantile (default), or a fitted tail",
+    "S7": Component("threshold from normal scores: a quantile of theirs, or a fitted tail",
         "--threshold_rule pareto", "models/scoring/limits.py", "", ("threshold_pareto",)),
     "S8": Component("a threshold for each region of the image", "--use_region_thresholds --region_grid 4",
         "models/scoring/decision.py", "", ("region_thresholds",)),

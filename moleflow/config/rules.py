@@ -160,6 +160,11 @@ RULES = (
         "--base_policy pretrained brings a flow that tasks share, and --use_task_separated leaves none: choose one.",
     ),
     Rule(
+        lambda ablation, run: run.training.calibration_folds > 1 and shared_parts_keep_learning(ablation),
+        "--calibration_folds trains experts beside a frozen shared flow, and with --base_policy always, --slow_epochs, "
+        "--no_freeze_spatial_mixer or --no_freeze_scale_context it goes on learning: use 1, or freeze it.",
+    ),
+    Rule(
         lambda ablation, run: run.output.resume and run.output.overwrite,
         "--resume and --overwrite contradict each other; give one of them.",
     ),

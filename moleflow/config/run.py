@@ -65,6 +65,12 @@ class TrainingConfig:
     grad_clip: float = knob(1.0, "Largest norm of a step's gradient (0: no clipping).", low=0)
     expert_dtype: str = knob("float16", "Storage type of an expert's weights.", choices=("float16", "float32"))
     false_alarm_rate: float = knob(0.05, "Share of normal images that may exceed a task's threshold.", low=0, high=1)
+    calibration_folds: int = knob(
+        1,
+        "Where fewer than 50 images are held out: parts of the training images, each scored by an expert trained on "
+        "the others, for more reference scores (1: none; K makes training K + 1 times as long).",
+        low=1,
+    )
     seed: int = knob(0, "Seed of everything.", low=0)
 
 

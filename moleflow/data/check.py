@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from moleflow.data.datasets import ImageDataset
-from moleflow.data.duplicates import duplicates
+from moleflow.data.duplicates import duplicates, leak
 from moleflow.data.facts import Counts, Facts
 from moleflow.data.images import BadImage, check_sample, defect_area, load_image
 from moleflow.data.sample import Sample
@@ -170,9 +170,7 @@ def _note_duplicates(checks: Sequence[ClassCheck], train: list[Sample], test: li
     """Add to each class its test images that are trained on as well, in whichever class."""
     by_name = {check.name: check for check in checks}
     for trained, tested in duplicates(train, test):
-        one, other = (sample.path.relative_to(root).as_posix() for sample in (tested, trained))
-        same = "the same file" if one == other else f"byte for byte {other}"
-        by_name[tested.class_name].problems.append(f"test image {shown(one)} is trained on as well: {shown(same)}")
+        by_name[tested.class_name].problems.append(leak(trained, tested, root))
 
 
 def describe(checks: Sequence[ClassCheck]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from moleflow.data.sample import Sample
 from moleflow.utils.io import open_regular
+from moleflow.utils.text import shown
 
 HEAD = 1 << 16
 """Bytes that tell most different files of equal size apart."""
@@ -29,6 +30,13 @@ def duplicates(train: Sequence[Sample], test: Sequence[Sample]) -> list[tuple[Sa
         test = [sample for sample in test if keys[sample.path] in shared]
     first = {keys[sample.path]: sample for sample in reversed(train)}
     return [(first[keys[sample.path]], sample) for sample in test]
+
+
+def leak(trained: Sample, tested: Sample, root: Path) -> str:
+    """In words: which training image a test image is."""
+    one, other = (sample.path.relative_to(root).as_posix() for sample in (tested, trained))
+    same = "the same file" if one == other else f"byte for byte {other}"
+    return f"test image {shown(one)} is trained on as well: {shown(same)}"
 
 
 def _size(path: Path) -> int | None:

@@ -109,9 +109,10 @@ def defect_area(path: Path) -> int:
 
 
 def pixel_truth(sample: Sample, size: int, resize: str) -> np.ndarray | None:
-    """Defect pixels of a sample, bool (size, size); None for a defective image without mask."""
+    """Defect pixels of a sample, bool (size, size); None for a defective image without mask or with an empty one."""
     if sample.mask is not None:
-        return load_mask(sample.mask, size, resize)
+        truth = load_mask(sample.mask, size, resize)
+        return truth if truth.any() or defect_area(sample.mask) else None
     return None if sample.label else np.zeros((size, size), dtype=bool)
 
 

@@ -79,6 +79,31 @@ def split_validation(
     return train, held_out
 
 
+def left_out_parts(
+    samples: Sequence[Sample], count: int, seed: int, task_name: str
+) -> list[tuple[list[Sample], list[Sample]]]:
+    """``count`` pairs (rest, left out) of normal images, in which every image is left out once, class by class.
+
+    Every class is dealt evenly. As in ``split_validation`` the choice depends on the seed and on names only, and parts
+    are sorted. A class of fewer images than parts is left out of some; one of a single image is always in the rest.
+    With ``count`` 1 there are no pairs.
+    """
+    if count < 2:
+        return []
+    ordered = sorted(samples, key=lambda sample: (sample.class_name, sample.path.name))
+    part_of: dict[Sample, int] = {}
+    for class_name in sorted({sample.class_name for sample in ordered}):
+        own = [sample for sample in ordered if sample.class_name == class_name]
+        rng = np.random.default_rng(derive_seed(seed, "folds", task_name, class_name))
+        shuffled = [own[index] for index in rng.permutation(len(own))] if len(own) > 1 else []
+        part_of |= {sample: place % count for place, sample in enumerate(shuffled)}
+    pairs = [
+        ([sample for sample in ordered if part_of.get(sample) != part], [s for s in ordered if part_of.get(s) == part])
+        for part in range(count)
+    ]
+    return [pair for pair in pairs if pair[1]]
+
+
 def _held_out_count(n: int, fraction: float) -> int:
     return min(max(round(fraction * n), 1), n - 1) if fraction > 0 else 0
 

@@ -1,16 +1,17 @@
 """The images of a stream as features: what a task trains on, holds out, and is tested on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from moleflow.config.run import DataConfig
 from moleflow.config.task import Task
 from moleflow.data.datasets import ImageDataset, Sample
+from moleflow.data.doubts import doubts
 from moleflow.data.images import SKIP, BadImage, check_samples
 from moleflow.data.rotation import Rotation
 from moleflow.data.skipped import SkippedImages
-from moleflow.data.tasks import split_validation
+from moleflow.data.tasks import left_out_parts, split_validation
 from moleflow.extractors.cache import FeatureStore
 from moleflow.extractors.task_features import FreshViews, TaskFeatures
 from moleflow.utils.errors import UsageError
@@ -56,6 +57,13 @@ class StreamData:
             self._readable(self.dataset.train(name), "train")
             self._readable(self.dataset.test(name), "test")
 
+    def doubts(self, stream: Sequence[Task]) -> list[str]:
+        """What makes the numbers of a run on this stream doubtful, a sentence each."""
+        names = [name for task in stream for name in task.classes]
+        train = [sample for name in names for sample in self.dataset.train(name)]
+        test = [sample for name in names for sample in self.dataset.test(name)]
+        return list(doubts(train, test, self.dataset.root))
+
     def training(self, task: Task) -> tuple[TaskFeatures, TaskFeatures]:
         """Features of the task's normal images: those it trains on, and those held out.
 
@@ -66,14 +74,14 @@ class StreamData:
         Raises:
             UsageError: no image of a class can be read.
         """
-        samples: list[Sample] = []
-        for name in sorted(task.classes):
-            mine = self._usable(self.dataset.train(name), "train", f"features {name}")
-            if not mine:
-                raise UsageError(f"No training image of class {name!r} can be read; repair its train/good folder.")
-            samples += mine
-        normal, held_out = split_validation(samples, self.config.val_fraction, self.seed, task.name)
+        normal, held_out = self._split(task)
         return self._shown(normal, task), self._features(held_out, task)
+
+    def folds(self, task: Task, count: int) -> Iterator[tuple[TaskFeatures, TaskFeatures]]:
+        """The images that ``training`` trains on in two parts, ``count`` times: those shown, and those left out."""
+        normal, _ = self._split(task)
+        for rest, left_out in left_out_parts(normal, count, self.seed, task.name):
+            yield self._shown(rest, task), self._features(left_out, task)
 
     def test(self, class_name: str, task: Task) -> TaskFeatures:
         """Features of a class's test images, which are looked for and checked once."""
@@ -81,6 +89,16 @@ class StreamData:
             samples = self._usable(self.dataset.test(class_name), "test", f"test features {class_name}")
             self._tests[class_name] = self._features(samples, task)
         return self._tests[class_name]
+
+    def _split(self, task: Task) -> tuple[list[Sample], list[Sample]]:
+        """The task's normal images: those it trains on, and those held out."""
+        samples: list[Sample] = []
+        for name in sorted(task.classes):
+            mine = self._usable(self.dataset.train(name), "train", f"features {name}")
+            if not mine:
+                raise UsageError(f"No training image of class {name!r} can be read; repair its train/good folder.")
+            samples += mine
+        return split_validation(samples, self.config.val_fraction, self.seed, task.name)
 
     def _shown(self, normal: list[Sample], task: Task) -> TaskFeatures:
         if self.rotation is None:

@@ -1,6 +1,6 @@
 """MoLE-Flow: the whole model, from image to scores."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -231,20 +231,31 @@ class MoLEFlow(nn.Module):
         tell_experts_changed(self)
 
     @torch.no_grad()
-    def calibrate(self, task: Task, held_out: Batches, rate: float) -> None:
+    def calibrate(self, task: Task, held_out: Batches, rate: float, crossed: Sequence[Scores] = ()) -> None:
         """Learn what held-out normal images say: scales and thresholds.
 
         Args:
             task: a finished task.
             held_out: features of normal images that it was not trained on.
             rate: share of normal images that may exceed its threshold.
+            crossed: scores of further normal images, by experts that were not trained on them.
         """
+        self.learn_scales(task, held_out)
+        found = self._joined([*crossed, self.scored(task, held_out)])
+        self.reference[task.name].learn(found.images, rate, self.limit_rule)
+        self.decision.learn(found.patches, task.name, rate, self.limit_rule)
+
+    @torch.no_grad()
+    def learn_scales(self, task: Task, held_out: Batches) -> None:
+        """Let every part that looks at held-out normal images learn from them."""
         for part in parts_of(self, task.name):
             if isinstance(part, LearnsFromHeldOut):
                 part.learn_from_held_out(task, held_out, self)
-        found = self._joined(self.score_as(batch.features, task.name) for batch in held_out())
-        self.reference[task.name].learn(found.images, rate, self.limit_rule)
-        self.decision.learn(found.patches, task.name, rate, self.limit_rule)
+
+    @torch.no_grad()
+    def scored(self, task: Task, batches: Batches) -> Scores:
+        """Scores of all features of some batches as products of one task."""
+        return self._joined([self.score_as(batch.features, task.name) for batch in batches()])
 
     def remove_task(self, task: str) -> None:
         """Forget a task's expert; the others' bytes stay, and the router is derived from those left."""
@@ -259,9 +270,10 @@ class MoLEFlow(nn.Module):
             if isinstance(module, AsksOfItsParameters):
                 yield module.penalty(task)
 
-    def _joined(self, parts: Iterable[Scores]) -> Scores:
-        nothing = Scores(torch.zeros(0, *self.extractor.grid), torch.zeros(0))
-        return Scores(*map(torch.cat, zip(*(list(parts) or [nothing]), strict=True)))
+    def _joined(self, parts: Sequence[Scores]) -> Scores:
+        device = next(self.buffers()).device
+        nothing = Scores(torch.zeros(0, *self.extractor.grid, device=device), torch.zeros(0, device=device))
+        return Scores(*map(torch.cat, zip(nothing, *parts, strict=True)))
 
     def _tell_router(self) -> None:
         self.router.know([name for name, task in self.tasks.items() if not task.is_before_stream])

@@ -1,7 +1,7 @@
 """Trains one task's expert after another. Names no component: it asks the model what learns."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from moleflow.models.task import (
     tell_experts_changed,
 )
 from moleflow.trainer.choosing import keep_likeliest, mean_nll
+from moleflow.trainer.cross_fitting import Fold, cross_fitted
 from moleflow.trainer.optimizers import adamw, image_order, warmup_cosine
 from moleflow.trainer.regularizers.base import Learned, Protector
 from moleflow.utils.errors import MoleflowError
@@ -96,12 +97,20 @@ class ContinualTrainer:
         self.slow_epochs = slow_epochs
         self.slow_lr_ratio = slow_lr_ratio
 
-    def train(self, task: Task, normal: TaskFeatures, held_out: TaskFeatures) -> None:
+    def train(self, task: Task, normal: TaskFeatures, held_out: TaskFeatures, folds: Iterable[Fold] = ()) -> None:
         """Give the task an expert, fit it to normal features, and finish it: statistics, rounding, thresholds.
+
+        Args:
+            task: the task.
+            normal: what it trains on.
+            held_out: normal images it does not train on, for scales and thresholds.
+            folds: S6: the training images in two parts, several times, for more reference scores.
 
         Raises:
             MoleflowError: the loss stopped being finite.
         """
+        fit = partial(self._fit_alone, task, held_out)
+        crossed = cross_fitted(self.model, task, held_out.batches, folds, fit)
         self.model.begin_task(task, self.config.seed)
         self.model.prepare_task(task, normal.batches)
         fast, slow = self._fast(task, len(normal)), self._slow(task, len(normal))
@@ -111,7 +120,7 @@ class ContinualTrainer:
         self._descend(task, normal, slow, self.log)
         self._protect(task, normal)
         self.model.finish_task(task, normal.batches, getattr(torch, self.config.expert_dtype))
-        self.model.calibrate(task, held_out.batches, self.config.false_alarm_rate)
+        self.model.calibrate(task, held_out.batches, self.config.false_alarm_rate, crossed)
 
     def pretrain(self, normal: TaskFeatures) -> None:
         """F12: fit shared parts to images of no product; the expert that learns along is dropped.
@@ -124,6 +133,14 @@ class ContinualTrainer:
         self._descend(BASE_TASK, normal, self._fast(BASE_TASK, len(normal)), self.log)
         tell_experts_changed(self.model)
         self.model.remove_task(BASE_TASK.name)
+
+    def _fit_alone(self, task: Task, held_out: TaskFeatures, normal: TaskFeatures) -> None:
+        """Fit an expert as ``train`` does, for itself: nothing is logged or protected, and nothing follows from it."""
+        alone = ContinualTrainer(self.model, self.terms, self.config, lambda *_: None, self.amp)
+        self.model.begin_task(task, self.config.seed)
+        self.model.prepare_task(task, normal.batches)
+        alone._fit(task, normal, held_out, alone._fast(task, len(normal)))
+        self.model.finish_task(task, normal.batches, getattr(torch, self.config.expert_dtype))
 
     def steps_for(self, images: int, epochs: int | None = None) -> int:
         """Optimizer steps for that many training images: ``epochs`` (default: the task's), cut at ``num_steps``."""

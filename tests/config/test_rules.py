@@ -37,6 +37,7 @@ REFUSED = (
     "--base_from somewhere",
     "--base_policy pretrained",
     "--base_policy pretrained --base_from somewhere --use_task_separated",
+    "--calibration_folds 3 --base_policy always",
     "--resume --overwrite",
 )
 SILENT = (
@@ -46,6 +47,7 @@ SILENT = (
     "--use_dsm --no_dia",
     "--use_dsm --dsm_mode nll_only",
     "--use_rotation_aug",
+    "--calibration_folds 3",
     "--val_fraction 0",
     "--score_aggregation_mode adaptive --pseudo_margin_weight 0.1",
     "--use_score_guided_dual",

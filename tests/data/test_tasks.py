@@ -10,7 +10,7 @@ from moleflow.config.run import StreamConfig
 from moleflow.data.datasets import DATASETS, facts_of
 from moleflow.data.facts import Facts
 from moleflow.data.sample import Sample
-from moleflow.data.tasks import ORDERS, make_stream, scenario_of, split_validation
+from moleflow.data.tasks import ORDERS, left_out_parts, make_stream, scenario_of, split_validation
 from moleflow.utils.errors import UsageError
 
 FIVE = ("e", "b", "d", "a", "c")
@@ -179,3 +179,28 @@ def test_a_scenario_for_any_sizes_gives_them_back(sizes: list[int], scenario: st
 def test_sizes_that_are_not_all_classes_are_refused() -> None:
     with pytest.raises(UsageError, match="is of 4 classes, and there are 3"):
         make_stream(["a", "b", "c"], None, "1,1,2")
+
+
+def test_every_image_is_left_out_once_and_classes_are_dealt_evenly() -> None:
+    samples = [
+        Sample(Path(f"{name}/{i:03d}.png"), name, 0, "good", None)
+        for name, n in (("a", 10), ("b", 5))
+        for i in range(n)
+    ]
+    pairs = left_out_parts(samples, 3, 0, "a+b")
+    assert sorted((s for _, left_out in pairs for s in left_out), key=str) == sorted(samples, key=str)
+    for rest, left_out in pairs:
+        assert sorted([*rest, *left_out], key=str) == sorted(samples, key=str)
+        assert rest == sorted(rest, key=lambda s: (s.class_name, s.path.name))
+        assert [sum(s.class_name == name for s in left_out) for name in "ab"] in ([4, 2], [3, 2], [3, 1])
+    assert left_out_parts(samples[::-1], 3, 0, "a+b") == pairs
+    assert left_out_parts(samples, 3, 1, "a+b") != pairs
+
+
+def test_parts_of_few_images_are_never_empty_and_never_all() -> None:
+    one, two, three = (Sample(Path(f"{i}.png"), "a", 0, "good", None) for i in range(3))
+    assert left_out_parts([one, two, three], 1, 0, "a") == []
+    assert left_out_parts([one], 5, 0, "a") == []
+    assert [(len(rest), len(left_out)) for rest, left_out in left_out_parts([one, two, three], 5, 0, "a")] == [
+        (2, 1)
+    ] * 3

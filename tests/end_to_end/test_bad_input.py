@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from layouts import visa
 from PIL import Image
 
 
@@ -165,3 +166,39 @@ def test_a_loss_that_explodes_keeps_finished_tasks(run, tmp_path):
     assert "stopped being finite at step" in one_sentence(printed)
     assert not (tmp_path / "run" / "experts").exists()
     assert "stopped being finite" in (tmp_path / "run" / "run.log").read_text()
+
+
+def test_a_split_file_that_names_a_missing_image_is_refused_before_anything_is_trained(run, tmp_path):
+    visa(tmp_path / "visa", "candle", "pcb1")
+    (tmp_path / "visa/pcb1/Data/Images/Normal/0002.JPG").unlink()
+    code, printed = run(
+        tmp_path / "logs", "--dataset", "visa", "--task_classes", "candle", "pcb1", data=tmp_path / "visa"
+    )
+    assert code == 2
+    assert "0002.JPG in line 8, which does not exist" in one_sentence(printed)
+    assert not (tmp_path / "logs" / "run").exists()
+
+
+def test_what_spoils_numbers_is_told_at_the_start_and_does_not_stop_the_run(run, copy, tmp_path):
+    """A test image that is trained on, an empty mask, and a class of one image."""
+    good = copy / "fabric" / "train" / "good"
+    leaked = shutil.copy(first_image(copy, "fabric", "train", "good"), copy / "fabric" / "test" / "good" / "leak.png")
+    defect = sorted(path.name for path in (copy / "fabric" / "ground_truth").iterdir())[0]
+    mask = first_image(copy, "fabric", "ground_truth", defect)
+    Image.new("L", Image.open(mask).size).save(mask)
+    for image in sorted((copy / "washer" / "train" / "good").iterdir())[1:]:
+        image.unlink()
+    code, printed = run(tmp_path / "logs", "--task_classes", "fabric", "washer", data=copy)
+    assert code == 0, printed
+    warnings = [line for line in printed.splitlines() if "warning: " in line]
+    start = printed.index("task 1/2")
+    assert len(warnings) == 3
+    assert all(printed.index(line) < start for line in warnings)
+    for word in (f"fabric/test/good/{leaked.name}", f"fabric/train/good/{sorted(good.iterdir())[0].name}"):
+        assert word in " ".join(warnings)
+    assert f"mask {mask} of a defective image is empty" in " ".join(warnings)
+    assert "class 'washer' has one training image" in " ".join(warnings)
+    row = json.loads((tmp_path / "logs" / "run" / "results.json").read_text())["per_class"]
+    assert row["washer"]["reference_n"] == 0
+    assert row["washer"]["decisions"]["oracle"]["accuracy"] is None
+    assert row["fabric"]["pixel_ap"] is not None

@@ -1,0 +1,154 @@
+"""What calibrates a task never trains it: by the features themselves. And cross-fitting leaves no trace but scores."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from fakes import TINY, TRAINING, FakeFeatures, product_features, tiny_model
+from torch import Tensor
+
+from moleflow.config.ablation import AblationConfig
+from moleflow.config.task import Task
+from moleflow.config.variants import (
+    ContentPosition,
+    Dia,
+    InstanceNormAdapter,
+    PatchMemory,
+    PlaceGaussian,
+    RegionDecision,
+    Reject,
+    ZcaAdapter,
+)
+from moleflow.extractors.batch import Batch
+from moleflow.losses.build import build_loss
+from moleflow.models.mole_nf import MoLEFlow
+from moleflow.models.task import base_state, expert_state
+from moleflow.trainer.continual_trainer import ContinualTrainer
+
+TASKS = (Task(("a",), 0), Task(("b",), 1))
+EVERYTHING = replace(
+    TINY, place_gaussian=PlaceGaussian(), patch_memory=PatchMemory(), open_set=Reject(0.1), decision=RegionDecision(2),
+    position=ContentPosition(), adapter=InstanceNormAdapter(),
+)  # fmt: skip
+OWN = ("reference.", "decision.")
+"""What of an expert cross-fitting is for."""
+
+
+class Part(FakeFeatures):
+    """Some images of a product, drawn from a seed."""
+
+    def __init__(self, name: str, images: int, seed: int):
+        self.features = product_features(name, images, seed)
+        self.classes = torch.zeros(images)
+
+    def batches(self) -> list[Batch]:
+        """All features in one batch; none where there are none."""
+        return super().batches() if len(self) else []
+
+
+def folds_of(normal: FakeFeatures, name: str, count: int = 3) -> list[tuple[Part, Part]]:
+    pairs = []
+    for fold in range(count):
+        rest, left_out = Part(name, 0, 0), Part(name, 0, 0)
+        chosen = torch.arange(len(normal)) % count == fold
+        rest.features, left_out.features = normal.features[~chosen], normal.features[chosen]
+        rest.classes, left_out.classes = torch.zeros(len(rest)), torch.zeros(len(left_out))
+        pairs.append((rest, left_out))
+    return pairs
+
+
+def rows(features: Tensor) -> set[bytes]:
+    return {row.numpy().tobytes() for row in features.detach()}
+
+
+class Witness:
+    """A model that notes the features that reach its parts, and when calibration has begun."""
+
+    def __init__(self, model: MoLEFlow, monkeypatch: pytest.MonkeyPatch):
+        self.seen: dict[str, set[bytes]] = {"training": set(), "calibration": set()}
+        self.now = "training"
+        for name in ("likelihood", "learn_scales", "scored", "prepare_task", "finish_task"):
+            monkeypatch.setattr(model, name, self._watched(name, getattr(model, name)))
+
+    def _watched(self, name: str, method):
+        def watched(*given):
+            outer = self.now
+            self.now = "calibration" if name in ("learn_scales", "scored") else self.now
+            for value in given:
+                if isinstance(value, Tensor):
+                    self.seen[self.now] |= rows(value)
+                elif callable(value):
+                    self.seen[self.now] |= {row for batch in value() for row in rows(batch.features)}
+            result = method(*given)
+            self.now = outer
+            return result
+
+        return watched
+
+
+@pytest.mark.parametrize("crossed", [False, True], ids=["held out", "cross-fitted"])
+@pytest.mark.parametrize("config", [TINY, EVERYTHING], ids=["flow", "everything"])
+def test_held_out_features_never_reach_training(config: AblationConfig, crossed: bool, monkeypatch):
+    model = tiny_model(config)
+    trainer = ContinualTrainer(model, build_loss(config), TRAINING, lambda *_: None)
+    for task in TASKS:
+        normal, held_out = Part(task.name, 12, 0), Part(task.name, 6, 1)
+        with monkeypatch.context() as patch:
+            witness = Witness(model, patch)
+            trainer.train(task, normal, held_out, folds_of(normal, task.name) if crossed else ())
+        assert rows(normal.features) <= witness.seen["training"], "the witness sees what trains"
+        assert rows(held_out.features) <= witness.seen["calibration"]
+        assert not rows(held_out.features) & witness.seen["training"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(TINY, id="flow"),
+        pytest.param(EVERYTHING, id="everything"),
+        pytest.param(replace(TINY, adapter=ZcaAdapter()), id="zca"),
+        pytest.param(replace(TINY, dia=Dia(None)), id="auto", marks=pytest.mark.slow),
+    ],
+)
+def test_cross_fitting_changes_reference_scores_and_no_other_byte(config: AblationConfig):
+    states = []
+    for crossed in (False, True):
+        model = tiny_model(config)
+        trainer = ContinualTrainer(model, build_loss(config), TRAINING, lambda *_: None)
+        for task in TASKS:
+            normal = Part(task.name, 12, 0)
+            folds = folds_of(normal, task.name) if crossed else ()
+            trainer.train(task, normal, Part(task.name, 6, 1), folds)
+        states.append((base_state(model), expert_state(model, "a"), expert_state(model, "b")))
+        sizes = [len(model.reference[name].scores) for name in "ab"]
+        assert sizes == ([18, 18] if crossed else [6, 6])
+    for plain, crossed_state in zip(*states, strict=True):
+        assert plain.keys() == crossed_state.keys()
+        for name, value in plain.items():
+            if not name.startswith(OWN):
+                assert torch.equal(value, crossed_state[name]), name
+
+
+def test_a_left_out_image_is_scored_by_an_expert_that_has_not_seen_it():
+    """One image is odd: where it is left out it is the farthest; the others' expert has no idea of it."""
+    normal = Part("a", 12, 0)
+    normal.features[0] += 3 * torch.randn(normal.features[0].shape, generator=torch.Generator().manual_seed(3))
+    model = tiny_model()
+    trainer = ContinualTrainer(model, build_loss(TINY), replace(TRAINING, num_steps=30), lambda *_: None)
+    trainer.train(TASKS[0], normal, Part("a", 0, 0), folds_of(normal, "a"))
+    seen = model.score_as(normal.features[:1], "a").images
+    assert len(model.reference["a"].scores) == 12
+    assert model.reference["a"].scores[-1] > seen[0], "trained on it, the final expert finds it likelier"
+
+
+def test_without_folds_nothing_is_fitted_twice(monkeypatch):
+    begun = []
+    model = tiny_model()
+    monkeypatch.setattr(
+        model, "begin_task", lambda task, seed, begin=model.begin_task: (begun.append(task), begin(task, seed))
+    )
+    trainer = ContinualTrainer(model, build_loss(TINY), TRAINING, lambda *_: None)
+    trainer.train(TASKS[0], Part("a", 12, 0), Part("a", 6, 1))
+    assert begun == [TASKS[0]]
+    trainer.train(TASKS[1], Part("b", 12, 0), Part("b", 6, 1), folds_of(Part("b", 12, 0), "b", count=2))
+    assert begun == [TASKS[0], *[TASKS[1]] * 3]
