@@ -8,6 +8,7 @@ from rich.console import Console
 from moleflow.evaluation.report.table import print_results
 from moleflow.evaluation.report.text import percent
 from moleflow.evaluation.results import METRICS, ClassResult, Evaluation, build_results
+from moleflow.evaluation.thresholds import DECISION_METRICS
 
 NAMES = ["screw", "[red]nut[/red]", "a_very_long_class_name_" * 5, "磁砖" * 20]
 
@@ -19,7 +20,9 @@ def results(tasks: int = 4, done: int = 4) -> dict:
         known = METRICS[:3] if task == 2 else METRICS
         routed = {metric: 0.81 + task / 100 if metric in known else None for metric in METRICS}
         oracle = {metric: None if value is None else value + 0.05 for metric, value in routed.items()}
-        return ClassResult(NAMES[task], task, oracle, routed, 0.987 - task / 100)
+        decisions = {route: dict.fromkeys(DECISION_METRICS, 0.5 + task / 10) for route in ("routed", "oracle")}
+        rate = None if task == 3 else 0.05
+        return ClassResult(NAMES[task], task, oracle, routed, 0.987 - task / 100, 5 + task, {}, rate, decisions)
 
     rows = [Evaluation(after, tuple(result(task) for task in range(after + 1)), 0.654) for after in range(done)]
     return build_results("demo", [[name] for name in NAMES[:tasks]], rows)
@@ -54,6 +57,15 @@ def test_forgetting_routing_and_pooled_values_follow() -> None:
     assert "FM 0.0 / 0.0, BWT 0.0 / 0.0" in text
     assert "routing accuracy: 97.2, pooled image AUROC: 65.4 raw, – calibrated" in text
     assert "after 4 tasks" in text
+
+
+def test_decisions_stand_beside_the_promise_and_what_they_rest_on() -> None:
+    *_, decisions, counts = printed(100, results())
+    assert decisions == "decisions: recall 65.0, precision 65.0, false alarms 65.0 (promised 5.0)"
+    assert counts == "thresholds rest on 5 to 8 normal images a task, not trained on"
+    older = results()
+    del older["final"]["decisions"]
+    assert not any("decisions" in line for line in printed(100, older))
 
 
 def test_one_task_of_a_longer_stream() -> None:

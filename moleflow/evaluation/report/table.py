@@ -1,5 +1,6 @@
 """The results as a table for the terminal; in a file or a pipe it is plain text."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.box import SIMPLE
@@ -17,7 +18,7 @@ SCALE_NOTE = "raw scores of different tasks are not on one scale; calibrated one
 
 
 def print_results(results: dict[str, Any], console: Console) -> None:
-    """Print one row a class and the mean (routed, in percent), then forgetting, transfer and routing.
+    """Print one row a class and the mean (routed, in percent), then forgetting, transfer, routing and decisions.
 
     Args:
         results: the content of results.json.
@@ -25,7 +26,7 @@ def print_results(results: dict[str, Any], console: Console) -> None:
     """
     width = max(console.width, NARROWEST)
     console.print(_table(results, name_width=width - NUMBERS_WIDTH), width=width, crop=False)
-    for line in (_continual_line(results), _routing_line(results), SCALE_NOTE):
+    for line in (_continual_line(results), _routing_line(results), SCALE_NOTE, *_decision_lines(results)):
         console.print(Text(line), soft_wrap=True)
 
 
@@ -73,3 +74,18 @@ def _routing_line(results: dict[str, Any]) -> str:
         f"routing accuracy: {percent(final['routing_accuracy'])}, pooled image AUROC: "
         f"{percent(pooled['raw'])} raw, {percent(pooled['calibrated'])} calibrated"
     )
+
+
+def _decision_lines(results: dict[str, Any]) -> Iterator[str]:
+    """What decisions are worth beside what was promised, and how many normal images they rest on."""
+    decisions = results["final"].get("decisions", {"promised_rate": None})  # older results do not say
+    if decisions["promised_rate"] is None:
+        return
+    recall, precision, alarms = (
+        percent(decisions["routed"][key]) for key in ("recall", "precision", "false_alarm_rate")
+    )
+    promised = percent(decisions["promised_rate"])
+    yield f"decisions: recall {recall}, precision {precision}, false alarms {alarms} (promised {promised})"
+    counts = [row["reference_n"] for row in results["per_class"].values()]
+    few, many = min(counts), max(counts)
+    yield f"thresholds rest on {few}{f' to {many}' if many > few else ''} normal images a task, not trained on"
