@@ -29,7 +29,8 @@ def doubts(train: Sequence[Sample], test: Sequence[Sample], root: Path) -> Itera
     if leaks := duplicates(train, test):
         yield f"{leak(*leaks[0], root)}{_more(leaks)}, which makes results too good; {ALL}"
     if empty := [sample for sample in test if sample.mask and _is_empty(sample.mask)]:
-        yield f"mask {shown(empty[0].mask)} of a defective image is empty{_more(empty)}: image metrics alone count it; {ALL}"
+        first = shown(empty[0].mask)
+        yield f"mask {first} of a defective image is empty{_more(empty)}: image metrics alone count it; {ALL}"
 
 
 def _more(cases: Sequence[object]) -> str:
