@@ -1,7 +1,13 @@
 """anomalib's torch models, imported only when one is asked for."""
 
 import importlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
+
+import numpy as np
+import torch
 
 from moleflow.utils.errors import UsageError
 from moleflow.utils.torchvision_shim import import_torchvision
@@ -34,3 +40,19 @@ def require_anomalib(who: str) -> None:
             f"anomalib is not installed, and {who} needs it: "
             "run `pip install -r requirements.txt -r requirements-baselines.txt`."
         ) from error
+
+
+@contextmanager
+def quiet_and_seeded(seed: int) -> Iterator[None]:
+    """Let anomalib draw from torch's and numpy's global generators as if they had just been seeded; both are put back.
+
+    Its progress bars are not shown.
+    """
+    before = np.random.get_state()
+    with torch.random.fork_rng(devices=[]), redirect_stderr(io.StringIO()):
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)

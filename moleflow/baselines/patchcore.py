@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from moleflow.baselines.anomalib_parts import ANY_BACKBONE, ANY_LAYER, torch_model
+from moleflow.baselines.anomalib_parts import ANY_BACKBONE, ANY_LAYER, quiet_and_seeded, torch_model
 from moleflow.baselines.base import Peer, PeerScores
 from moleflow.utils.errors import MoleflowError
 
@@ -39,8 +39,7 @@ class PatchCore(Peer):
         draw = torch.randperm(len(patches), generator=torch.Generator().manual_seed(self.seed))
         chosen = patches[draw[: max(kept, self.candidates)]]
         self.model.embedding_store.append(chosen)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with quiet_and_seeded(self.seed):
             self.model.subsample_embedding(min(1.0, (kept + 0.5) / len(chosen)))  # it rounds down
 
     def score(self, features: Tensor) -> PeerScores:
