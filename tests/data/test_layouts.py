@@ -1,5 +1,6 @@
 """The published layouts in miniature, and what a wrong or half copied one is told."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,18 @@ def test_official_counts_add_up_to_the_published_totals(
         assert sum(one.train or 0 for one in counts.values()) == train
     assert sum(one.good or 0 for one in counts.values()) == good
     assert sum(one.defective or 0 for one in counts.values()) == defective
+
+
+def test_the_document_lists_the_official_counts_and_every_layout() -> None:
+    text = (Path(__file__).resolve().parents[2] / "documents" / "datasets.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (\S+) \| (\S+) \| (\S+) \|$", text, re.M)
+    cell = lambda value: "–" if value is None else str(value)
+    assert rows == [
+        (name, product, cell(counts.train), cell(counts.good), cell(counts.defective))
+        for name, facts in FACTS.items()
+        for product, counts in facts.counts.items()
+    ]
+    assert set(re.findall(r"^\| `(\w+)` \|.*`data/\w+\.py` \|$", text, re.M)) == set(DATASETS)
 
 
 def test_counts_named_in_the_specification() -> None:

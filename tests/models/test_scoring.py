@@ -191,6 +191,15 @@ def test_a_reference_loads_any_number_of_scores():
     assert torch.equal(target.threshold, source.threshold)
 
 
+def test_an_expert_from_before_promises_were_stored_loads_and_promises_nothing():
+    source, target = reference([1.0, 3.0, 2.0], 0.5), reference([], 0.5)
+    older = {name: value for name, value in source.state_dict().items() if name != "rate"}
+    target.load_state_dict(older)
+    assert target.scores.tolist() == [1.0, 2.0, 3.0]
+    assert torch.isnan(target.rate)
+    assert source.rate == 0.5
+
+
 def test_the_borders_weight_rises_from_the_frame():
     expected = torch.tensor([1 / 3, 2 / 3, 1, 1, 1, 2 / 3, 1 / 3])
     weight = ramp(7, 7, 0.25)
