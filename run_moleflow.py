@@ -5,10 +5,12 @@ import sys
 
 from moleflow.config.cli import parse, print_config
 from moleflow.utils.errors import MoleflowError
+from moleflow.utils.interrupt import listening
+from moleflow.utils.memory import is_out_of_memory
 
 
 def main() -> int:
-    """Run the command line; the exit code is 0 (done), 1 (failed), 2 (misuse) or 130 (interrupted)."""
+    """Run the command line; the exit code is 0 (done), 1 (failed), 2 (misuse), 130 or 143 (interrupted)."""
     try:
         resolved, only_print = parse()
         for warning in resolved.warnings:
@@ -19,7 +21,7 @@ def main() -> int:
         from moleflow.evaluation.report.write import write_report
         from moleflow.run import Runner
 
-        with Runner(resolved) as runner:
+        with listening(), Runner(resolved) as runner:
             results = runner.run()
             write_report(runner.folder.path, results, runner.evaluator, resolved.run)
         return 0
@@ -29,9 +31,17 @@ def main() -> int:
     except OSError as error:
         print(f"error: {error}; finished tasks are kept, --resume goes on", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted; finished tasks are kept, --resume goes on", file=sys.stderr)
-        return 130
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(
+            "error: memory ran out; what is done is kept, lower --batch_size or --img_size or free memory",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt as stop:
+        print("interrupted; what is done is kept, the same line with --resume goes on", file=sys.stderr)
+        return getattr(stop, "exit_code", 130)
 
 
 if __name__ == "__main__":

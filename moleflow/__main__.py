@@ -10,6 +10,8 @@ from typing import NamedTuple
 from moleflow.config.cli import Parser
 from moleflow.registry.verbs import REGISTRY
 from moleflow.utils.errors import MoleflowError, UsageError
+from moleflow.utils.interrupt import listening
+from moleflow.utils.memory import is_out_of_memory
 from moleflow.utils.text import did_you_mean
 
 PROGRAM = "python -m moleflow"
@@ -72,13 +74,15 @@ VERBS = {
 
 
 def main(words: Sequence[str]) -> int:
-    """Run one verb; the exit code is 0 (fine), 1 (failed or different), 2 (misuse) or 130 (interrupted)."""
+    """Run one verb; the exit code is 0 (fine), 1 (failed or different), 2 (misuse), 130 or 143 (interrupted)."""
     if not words or words[0] in ("-h", "--help"):
         print(_overview(), file=sys.stdout if words else sys.stderr)
         return 0 if words else 2
     try:
         name, flags = _split(words)
-        code = VERBS[name].run(_parse(name, flags))
+        given = _parse(name, flags)
+        with listening():
+            code = VERBS[name].run(given)
         sys.stdout.flush()
         return code
     except MoleflowError as error:
@@ -90,9 +94,17 @@ def main(words: Sequence[str]) -> int:
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(
+            "error: memory ran out; what is done is kept, lower --batch_size or --img_size or free memory",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt as stop:
+        print("interrupted; what is done is kept, the same line goes on", file=sys.stderr)
+        return getattr(stop, "exit_code", 130)
 
 
 def _overview() -> str:

@@ -33,10 +33,13 @@ from moleflow.models.task import per_task_parts, shared_later
 from moleflow.trainer.checkpoint import BASE, RunFolder, check_writable, file_name, open_run, refuse_foreign
 from moleflow.trainer.continual_trainer import BASE_TASK, ContinualTrainer
 from moleflow.trainer.lock import RunLock
+from moleflow.trainer.memory import StepOutOfMemory
 from moleflow.trainer.pretraining import base_features, holds_base, images_below, take_base
 from moleflow.trainer.probe import take_probe
+from moleflow.trainer.progress_file import PROGRESS, ProgressFile
 from moleflow.trainer.regularizers.build import build_protector
 from moleflow.utils.env import choose_device, describe_environment
+from moleflow.utils.interrupt import held
 from moleflow.utils.io import read_json, write_json
 from moleflow.utils.log import RunLog, say
 
@@ -129,6 +132,7 @@ class Runner:
             self._lock = RunLock(path)
         self.folder = opened or open_run(path, resolved.to_store(), run.output.resume, run.output.overwrite)
         self.data.skipped.keep_in(self.folder.path / "skipped.json")
+        self.keeper = ProgressFile(self.folder.path / PROGRESS, self._builds_on)
         self.evaluator = Evaluator(self.model, self.data, run.data.resize)
         self.cost = self._stored_cost()
 
@@ -156,10 +160,12 @@ class Runner:
             for doubt in self.data.doubts(self.stream):
                 say(f"warning: {doubt}")
             trainer = self._trainer(log)
-            self._start_from(trainer)
+            self._start_from(trainer, log)
             for task in self.stream[: self.config.output.stop_after]:
-                self._learn(task, trainer)
+                self._learn(task, trainer, log)
                 self._evaluate(task, log)
+            if len(self.folder.finished) == len(self.stream):
+                self.keeper.remove()
             if self.config.output.run_diagnostics:
                 self._diagnose(log)
             self._tell_skipped()
@@ -175,6 +181,7 @@ class Runner:
             self.protector,
             self.slow.epochs,
             self.slow.lr_ratio,
+            self.keeper,
         )
 
     @property
@@ -194,10 +201,11 @@ class Runner:
         """What --run_diagnostics writes."""
         return self.folder.path / "diagnostics.json"
 
-    def results(self) -> dict[str, Any]:
-        """The content of results.json, from the evaluations that are there."""
+    def results(self, newest: Evaluation | None = None) -> dict[str, Any]:
+        """The content of results.json, from the evaluations that are there and one that is to be written."""
         tasks = [list(task.classes) for task in self.stream]
-        return build_results(self.folder.path.name, tasks, self.evaluations(), self.record, self._skipped())
+        evaluations = [*self.evaluations(), *([newest] if newest else [])]
+        return build_results(self.folder.path.name, tasks, evaluations, self.record, self._skipped())
 
     def evaluations(self) -> list[Evaluation]:
         """The evaluations that are there, in stream order."""
@@ -213,46 +221,75 @@ class Runner:
         """
         with RunLog(self.folder.path, self.config.output.tensorboard) as log:
             self.folder.load_base(self.model)
-            self._learn_new(task, self._trainer(log), before_commit)
+            self._learn_new(task, self._trainer(log), log, before_commit)
 
-    def _start_from(self, trainer: ContinualTrainer) -> None:
+    def _start_from(self, trainer: ContinualTrainer, log: RunLog) -> None:
         """The shared part as the last finished task left it, or as it is before the stream."""
         if self.folder.manifest["base"] is not None:
             self.folder.load_base(self.model)
             self.protector.load(self.folder.load_protector())
         elif self.config.features.base_from is not None:
             if not holds_base(Path(self.config.features.base_from)):  # else it was loaded before anything was written
-                self._pretrain(Path(self.config.features.base_from), trainer)
+                self._pretrain(Path(self.config.features.base_from), trainer, log)
             self.folder.save_base(self.model)
+            self.keeper.remove()
 
-    def _pretrain(self, source: Path, trainer: ContinualTrainer) -> None:
+    def _builds_on(self) -> str:
+        """What the manifest says of the shared part and of what its protector keeps: training starts from both."""
+        manifest = self.folder.manifest
+        return f"{manifest['base']} {manifest.get('protector')}"
+
+    def _pretrain(self, source: Path, trainer: ContinualTrainer, log: RunLog) -> None:
         say(f"base: training on the images in {source}")
         normal, bad = base_features(source, self.data.store, self.config.data.on_bad_image, self.device)
         self.data.skipped.note(images_below(source), bad, "train")
-        trainer.pretrain(normal)
+        with held():
+            self._fit(BASE_TASK, log, lambda batch_size: trainer.pretrain(normal, batch_size))
 
-    def _learn(self, task: Task, trainer: ContinualTrainer) -> None:
+    def _learn(self, task: Task, trainer: ContinualTrainer, log: RunLog) -> None:
         if task.name in self.folder.finished:
             self.model.begin_task(self.folder.stored_task(task.name), self.config.training.seed)
             self.folder.load_task(self.model, task)
             return
         say(f"task {task.index + 1}/{len(self.stream)}: {task.name}")
-        self._learn_new(task, trainer)
+        self._learn_new(task, trainer, log)
 
     def _learn_new(
-        self, task: Task, trainer: ContinualTrainer, before_commit: Callable[[], None] | None = None
+        self, task: Task, trainer: ContinualTrainer, log: RunLog, before_commit: Callable[[], None] | None = None
     ) -> None:
         start = time.perf_counter()
         normal, held_out = self.data.training(task)
         prepared = time.perf_counter()
         folds = self.config.training.calibration_folds if len(held_out) < FEW else 1
-        trainer.train(task, normal, held_out, self.data.folds(task, folds))
-        dtype = getattr(torch, self.config.training.expert_dtype)
-        probe = take_probe(self.model, task.name, (held_out if len(held_out) else normal).batches)
-        if before_commit is not None:
-            before_commit()
-        self.folder.save_task(self.model, task, dtype, self.config.training.seed, self.protector.state(), probe)
-        self._note_cost(task, feature_seconds=prepared - start, seconds=time.perf_counter() - prepared)
+        with held():  # a signal stops it after a step, or once the task is finished
+            fit = lambda batch: trainer.train(task, normal, held_out, self.data.folds(task, folds), batch)
+            self._fit(task, log, fit)
+            dtype = getattr(torch, self.config.training.expert_dtype)
+            probe = take_probe(self.model, task.name, (held_out if len(held_out) else normal).batches)
+            if before_commit is not None:
+                before_commit()
+            self.folder.save_task(self.model, task, dtype, self.config.training.seed, self.protector.state(), probe)
+            self.keeper.remove()
+            trained = time.perf_counter() - prepared
+            costs = {"feature_seconds": prepared - start, "seconds": trained, "progress_seconds": self.keeper.seconds}
+            self._note_cost(task, **costs)
+
+    def _fit(self, task: Task, log: RunLog, fit: Callable[[int | None], int]) -> None:
+        """Fit a task; where a step does not fit into memory, once more from its start with half the batch."""
+        log.forget(task=task.name)
+        try:
+            used, half = fit(None), 0
+        except StepOutOfMemory as error:
+            if error.last:
+                raise
+            used = half = error.batch_size // 2
+            say(f"warning: memory ran out with {error.batch_size} images a step; {task.name} starts anew with {half}")
+        if half:  # here, where the failed step's memory is free
+            self.keeper.remove()
+            log.forget(task=task.name)
+            fit(half)
+        if used < self.config.training.batch_size:
+            self.cost.setdefault("halved_batch_sizes", {})[task.name] = used
 
     def _evaluate(self, task: Task, log: RunLog) -> None:
         file = self._evaluation_file(task)
@@ -261,11 +298,11 @@ class Runner:
             return
         start = time.perf_counter()
         evaluation = self.evaluator.evaluate(self.stream[: task.index + 1])
-        file.parent.mkdir(exist_ok=True)
-        write_json(file, evaluation.to_dict())
-        results = self.results()
+        results = self.results(evaluation)
         write_json(self.folder.path / "results.json", results)
+        log.forget(after_task=task.index)
         log.evaluation(task.index, results["final"]["routed"])
+        write_json(file, evaluation.to_dict())  # last: what is there is not done again
         say(f"  {summary(results)}")
         self._note_cost(task, evaluation_seconds=time.perf_counter() - start)
 
@@ -301,7 +338,7 @@ class Runner:
 
     def _note_cost(self, task: Task, **seconds: float) -> None:
         for name, value in seconds.items():
-            self.cost[f"{name}_per_task"][task.name] = round(value, 3)
+            self.cost.setdefault(f"{name}_per_task", {})[task.name] = round(value, 3)
         entries = self.folder.manifest
         self.cost["bytes_per_expert"] = {entry["name"]: entry["bytes"] for entry in entries["tasks"]}
         self.cost["base_bytes"] = entries["base"]["bytes"]

@@ -1,5 +1,6 @@
 """A stand-in backbone and a tiny stream, for tests that need the whole model and no image."""
 
+import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -58,6 +59,17 @@ class FakeFeatures:
     def batches(self) -> list[Batch]:
         """All features in one batch."""
         return [Batch(self.features, self.classes)]
+
+    def identity(self) -> str:
+        """Hash of the features."""
+        return hashlib.sha256(self.features.numpy().tobytes()).hexdigest()
+
+    def position(self) -> dict[str, object]:
+        """Nothing is used up."""
+        return {}
+
+    def go_on(self, position: dict[str, object]) -> None:
+        """Nothing to do."""
 
 
 def product_features(name: str, images: int, seed: int = 0) -> Tensor:

@@ -1,6 +1,9 @@
 """The features of a set of images, as the trainer and the evaluator ask for them."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,6 +55,19 @@ class TaskFeatures:
             classes = torch.tensor([self.class_index[sample.class_name] for sample in chosen], device=self.device)
             yield Batch(self._fixed_features(chosen), classes)
 
+    def identity(self) -> str:
+        """What tells these features from others without a look at them: backbone, files' names and sizes, angles."""
+        files = [(s.class_name, s.path.name, s.path.stat().st_size, s.rotation) for s in self.samples]
+        text = json.dumps([self.store.extractor.fingerprint, self.store.resize, files])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def position(self) -> dict[str, Any]:
+        """What ``take`` has used up, as JSON can hold it; nothing, where it shows the same whenever it is asked."""
+        return {}
+
+    def go_on(self, position: dict[str, Any]) -> None:
+        """Show on from what ``position`` gave."""
+
     @torch.no_grad()
     def _fixed_features(self, samples: Sequence[Sample]) -> Tensor:
         """Features without gradients, whatever learns before the backbone."""
@@ -87,3 +103,11 @@ class FreshViews(TaskFeatures):
         """Features of some images under new angles, (n, H, W, D)."""
         views = self.rotation.fresh([self.samples[index] for index in indices], self.random)
         return self.store.features(views).to(self.device)
+
+    def position(self) -> dict[str, Any]:
+        """The state of the stream of angles."""
+        return dict(self.random.bit_generator.state)
+
+    def go_on(self, position: dict[str, Any]) -> None:
+        """Draw on from there."""
+        self.random.bit_generator.state = position

@@ -236,7 +236,7 @@ def writing(path: Path, device: str | None = None, on_bad_image: str | None = No
     refuse_links_out(path)
     with RunLock(path):
         stored = StoredRun(path, device, on_bad_image)
-        stored.folder.settle()
+        stored.folder.tidy()
         yield stored
 
 

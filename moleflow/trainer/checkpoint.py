@@ -20,7 +20,7 @@ from moleflow.models.task import base_state, expert_state, load_expert, tell_exp
 from moleflow.trainer.links import refuse_links_out, refuse_outside
 from moleflow.trainer.lock import LOCK
 from moleflow.utils.errors import MoleflowError, UsageError
-from moleflow.utils.io import read_json, read_tensors, sha256_of, write_json, write_tensors
+from moleflow.utils.io import TEMPORARY, read_json, read_tensors, sha256_of, write_json, write_tensors
 from moleflow.utils.text import shown
 
 SCHEMA = 1
@@ -196,6 +196,12 @@ class RunFolder:
             if waiting.exists() and sha256_of(waiting) == listed["sha256"]:
                 waiting.replace(self.path / listed["file"])
 
+    def tidy(self) -> None:
+        """After a kill: settle, then remove what was never listed or never finished; only who may write does this."""
+        self.settle()
+        for left in [*self.path.rglob(TEMPORARY), *self.path.rglob("*.next")]:
+            left.unlink(missing_ok=True)
+
     def verified(self, entry: dict[str, Any]) -> Path:
         """The file of a manifest's entry, complete and unchanged.
 
@@ -330,7 +336,7 @@ def open_run(path: Path, config: dict[str, Any], resume: bool, overwrite: bool) 
     except (OSError, MoleflowError) as error:
         raise UsageError(f"The run folder {path} cannot be written ({error}); give a --log_dir that can.") from error
     folder = RunFolder(path)
-    folder.settle()
+    folder.tidy()
     return folder
 
 

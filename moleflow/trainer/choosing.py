@@ -32,8 +32,47 @@ class Candidate(NamedTuple):
     rows: list[Row]
 
 
+class Choosing:
+    """The sizes that were tried so far: how many, the best, and what the one that is being tried has logged."""
+
+    def __init__(self) -> None:
+        self.tried = 0
+        self.best: Candidate | None = None
+        self.rows: list[Row] = []
+
+    def log(self, *row: Any) -> None:
+        """Keep a row back until its candidate is chosen."""
+        self.rows.append(row)
+
+    def judge(self, model: MoLEFlow, task: Task, choice: int, nll: float) -> None:
+        """The size is trained: keep it where it is better than those before."""
+        if self.best is None or nll < self.best.nll:
+            self.best = Candidate(choice, nll, _copied(expert_state(model, task.name)), self.rows)
+        self.tried, self.rows = self.tried + 1, []
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The best candidate's expert; empty where there is none."""
+        return self.best.expert if self.best else {}
+
+    def values(self) -> dict[str, Any]:
+        """The rest, as JSON can hold it."""
+        best = self.best and {"choice": self.best.choice, "nll": self.best.nll, "rows": _plain(self.best.rows)}
+        return {"tried": self.tried, "rows": _plain(self.rows), "best": best}
+
+    def load(self, task: Task, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Go on from what ``tensors`` and ``values`` gave."""
+        of_task = lambda rows: [(task, step, logged) for step, logged in rows]
+        self.tried, self.rows, best = values["tried"], of_task(values["rows"]), values["best"]
+        self.best = Candidate(best["choice"], best["nll"], tensors, of_task(best["rows"])) if best else None
+
+
 def keep_likeliest(
-    model: MoLEFlow, part: HasChoices, task: Task, fit: Callable[[Any], None], judge: Callable[[], float]
+    model: MoLEFlow,
+    part: HasChoices,
+    task: Task,
+    fit: Callable[[Any], None],
+    judge: Callable[[], float],
+    choosing: Choosing | None = None,
 ) -> Candidate:
     """Train the task with each of a part's sizes and keep the one that is judged lowest, the smaller of equals.
 
@@ -43,17 +82,16 @@ def keep_likeliest(
         task: the task, which has begun.
         fit: trains it, given where to log.
         judge: the mean NLL of what was trained, in nats a patch.
+        choosing: what was tried before the run was stopped; it is brought up to date.
     """
+    choosing = choosing or Choosing()
     start = _copied(expert_state(model, task.name))
-    best: Candidate | None = None
-    for choice in part.choices(task):
+    for choice in part.choices(task)[choosing.tried :]:
         load_expert(model, task.name, start)
         part.choose(task, choice)
-        rows: list[Row] = []
-        fit(lambda *row, rows=rows: rows.append(row))
-        nll = judge()
-        if best is None or nll < best.nll:
-            best = Candidate(choice, nll, _copied(expert_state(model, task.name)), rows)
+        fit(choosing.log)
+        choosing.judge(model, task, choice, judge())
+    best = choosing.best
     assert best is not None, "a part with choices names some"
     load_expert(model, task.name, best.expert)
     say(f"  {task.name}: {best.choice} of {list(part.choices(task))} are kept, mean NLL {best.nll:.3f}")
@@ -70,3 +108,7 @@ def mean_nll(model: MoLEFlow, task: Task, batches: Batches) -> float:
 
 def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in state.items()}
+
+
+def _plain(rows: list[Row]) -> list[Any]:
+    return [row[1:] for row in rows]

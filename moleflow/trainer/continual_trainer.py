@@ -1,9 +1,8 @@
 """Trains one task's expert after another. Names no component: it asks the model what learns."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,43 +23,18 @@ from moleflow.models.task import (
     tell_experts_changed,
 )
 from moleflow.trainer.choosing import keep_likeliest, mean_nll
+from moleflow.trainer.course import Course, Log
 from moleflow.trainer.cross_fitting import Fold, cross_fitted
-from moleflow.trainer.optimizers import adamw, image_order, warmup_cosine
+from moleflow.trainer.descent import Descent, Motion, noise_of
+from moleflow.trainer.memory import steps_in_memory, undone_without_memory
+from moleflow.trainer.progress_file import NoProgress
 from moleflow.trainer.regularizers.base import Learned, Protector
 from moleflow.utils.errors import MoleflowError
-from moleflow.utils.progress import progress
-from moleflow.utils.seed import derive_seed
-
-Log = Callable[[Task, int, dict[str, float]], None]
-"""Called with the task, the step and the values to log."""
 
 LOG_EVERY = 10
 """Steps between logged values."""
 BASE_TASK = Task(("__base__",), -1)
 """F12: what shared parts learn from before the stream."""
-
-
-class Descent(NamedTuple):
-    """One gradient descent of a task's training.
-
-    Attributes:
-        name: what its random numbers are called after, empty for the task's main one.
-        learning: what moves.
-        lr: peak learning rate.
-        steps: optimizer steps.
-        first_step: number of its first step in the log.
-    """
-
-    name: str
-    learning: list[Learner]
-    lr: float
-    steps: int
-    first_step: int = 0
-
-    @property
-    def shared(self) -> list[Learner]:
-        """What moves and belongs to all tasks."""
-        return [learner for learner in self.learning if learner.shared]
 
 
 class ContinualTrainer:
@@ -75,6 +49,7 @@ class ContinualTrainer:
         protector: what keeps shared weights that go on learning from forgetting.
         slow_epochs: F13: epochs in which, after each later task, some shared weights move with its expert fixed.
         slow_lr_ratio: F13: their learning rate as a share of the configured one.
+        keeper: keeps the position in a task's training.
     """
 
     def __init__(
@@ -87,6 +62,7 @@ class ContinualTrainer:
         protector: Protector | None = None,
         slow_epochs: int = 0,
         slow_lr_ratio: float = 0.1,
+        keeper: NoProgress | None = None,
     ):
         self.model = model
         self.terms = terms
@@ -96,112 +72,135 @@ class ContinualTrainer:
         self.protector = protector or Protector()
         self.slow_epochs = slow_epochs
         self.slow_lr_ratio = slow_lr_ratio
+        self.keeper = keeper or NoProgress()
 
-    def train(self, task: Task, normal: TaskFeatures, held_out: TaskFeatures, folds: Iterable[Fold] = ()) -> None:
+    def train(
+        self,
+        task: Task,
+        normal: TaskFeatures,
+        held_out: TaskFeatures,
+        folds: Iterable[Fold] = (),
+        batch_size: int | None = None,
+    ) -> int:
         """Give the task an expert, fit it to normal features, and finish it: statistics, rounding, thresholds.
+
+        Where a position of this very training is kept, it goes on from there and ends with the same bytes.
 
         Args:
             task: the task.
             normal: what it trains on.
             held_out: normal images it does not train on, for scales and thresholds.
             folds: S6: the training images in two parts, several times, for more reference scores.
+            batch_size: images a step, where it is not the configured number.
+
+        Returns:
+            Images a step, as they were; a position that is taken up says so.
 
         Raises:
             MoleflowError: the loss stopped being finite.
+            StepOutOfMemory: a step does not fit into memory; the model is as before.
+            Interrupted: the program was asked to stop, and the position is kept.
         """
-        fit = partial(self._fit_alone, task, held_out)
-        crossed = cross_fitted(self.model, task, held_out.batches, folds, fit)
-        self.model.begin_task(task, self.config.seed)
-        self.model.prepare_task(task, normal.batches)
-        fast, slow = self._fast(task, len(normal)), self._slow(task, len(normal))
-        if fast.shared or slow.shared:
-            self.protector.begin(self.model, task)
-        self._fit(task, normal, held_out, fast)
-        self._descend(task, normal, slow, self.log)
+        with undone_without_memory(self.model, task, normal):
+            fit = partial(self._fit_alone, task, held_out, batch_size)
+            crossed = cross_fitted(self.model, task, held_out.batches, folds, fit)
+            course = self._begin(task, normal, held_out, batch_size)
+            fast, slow = self._fast(course), self._slow(course)
+            if fast.shared or slow.shared:
+                self.protector.begin(self.model, task)
+            self._fit(course, held_out, fast)
+            self._descend(course, slow, course.log)
         self._protect(task, normal)
         self.model.finish_task(task, normal.batches, getattr(torch, self.config.expert_dtype))
         self.model.calibrate(task, held_out.batches, self.config.false_alarm_rate, crossed)
+        return course.batch_size
 
-    def pretrain(self, normal: TaskFeatures) -> None:
+    def pretrain(self, normal: TaskFeatures, batch_size: int | None = None) -> int:
         """F12: fit shared parts to images of no product; the expert that learns along is dropped.
 
-        Raises:
-            MoleflowError: the loss stopped being finite.
+        Arguments, what it returns and raises are those of ``train``.
         """
-        self.model.begin_task(BASE_TASK, self.config.seed)
-        self.model.prepare_task(BASE_TASK, normal.batches)
-        self._descend(BASE_TASK, normal, self._fast(BASE_TASK, len(normal)), self.log)
+        with undone_without_memory(self.model, BASE_TASK, normal):
+            course = self._begin(BASE_TASK, normal, normal, batch_size)
+            self._descend(course, self._fast(course), course.log)
         tell_experts_changed(self.model)
         self.model.remove_task(BASE_TASK.name)
+        return course.batch_size
 
-    def _fit_alone(self, task: Task, held_out: TaskFeatures, normal: TaskFeatures) -> None:
+    def _fit_alone(self, task: Task, held_out: TaskFeatures, batch_size: int | None, normal: TaskFeatures) -> None:
         """Fit an expert as ``train`` does, for itself: nothing is logged or protected, and nothing follows from it."""
         alone = ContinualTrainer(self.model, self.terms, self.config, lambda *_: None, self.amp)
-        self.model.begin_task(task, self.config.seed)
-        self.model.prepare_task(task, normal.batches)
-        alone._fit(task, normal, held_out, alone._fast(task, len(normal)))
+        course = alone._begin(task, normal, held_out, batch_size)
+        alone._fit(course, held_out, alone._fast(course))
         self.model.finish_task(task, normal.batches, getattr(torch, self.config.expert_dtype))
 
-    def steps_for(self, images: int, epochs: int | None = None) -> int:
+    def steps_for(self, images: int, epochs: int | None = None, batch_size: int | None = None) -> int:
         """Optimizer steps for that many training images: ``epochs`` (default: the task's), cut at ``num_steps``."""
-        steps = math.ceil((epochs or self.config.num_epochs) * images / min(self.config.batch_size, images))
+        batch = min(batch_size or self.config.batch_size, images)
+        steps = math.ceil((epochs or self.config.num_epochs) * images / batch)
         return min(steps, self.config.num_steps or steps)
 
-    def _fast(self, task: Task, images: int) -> Descent:
-        return Descent("", list(learners(self.model, task)), self.config.lr, self.steps_for(images))
+    def _begin(self, task: Task, normal: TaskFeatures, held_out: TaskFeatures, batch_size: int | None) -> Course:
+        self.model.begin_task(task, self.config.seed)
+        self.model.prepare_task(task, normal.batches)
+        owner = lambda: [task.name, str(task.index), held_out.identity()]
+        protector = self._protector_of(task)
+        batch_size = batch_size or self.config.batch_size
+        return Course(self.model, task, normal, batch_size, protector, self.keeper, self.log, owner)
 
-    def _slow(self, task: Task, images: int) -> Descent:
+    def _fast(self, course: Course) -> Descent:
+        steps = self.steps_for(len(course.normal), None, course.batch_size)
+        return Descent("", list(learners(self.model, course.task)), self.config.lr, steps, course.batch_size)
+
+    def _slow(self, course: Course) -> Descent:
         """F13: some shared weights move a little, the expert does not; nothing moves in a stream's first task."""
-        if task.index < 1 or not self.slow_epochs:
-            return Descent("slow ", [], 0, 0)
-        moving, lr = list(slow_learners(self.model, task)), self.slow_lr_ratio * self.config.lr
-        return Descent("slow ", moving, lr, self.steps_for(images, self.slow_epochs), self.steps_for(images))
+        batch = course.batch_size
+        if course.task.index < 1 or not self.slow_epochs:
+            return Descent("slow ", [], 0, 0, batch)
+        moving, lr = list(slow_learners(self.model, course.task)), self.slow_lr_ratio * self.config.lr
+        images = len(course.normal)
+        before = self.steps_for(images, None, batch)
+        return Descent("slow ", moving, lr, self.steps_for(images, self.slow_epochs, batch), batch, before)
 
-    def _fit(self, task: Task, normal: TaskFeatures, held_out: TaskFeatures, descent: Descent) -> None:
-        """Descend once, or once for each size that some part leaves open.
+    def _fit(self, course: Course, held_out: TaskFeatures, descent: Descent) -> None:
+        """Descend once, or once for each size that some part leaves open; no more than one part does.
 
         Sizes are tried from one start, so only where no shared weight moves: else parts keep their usual size.
         """
-        open_parts = [part for part in parts_of(self.model, task.name) if isinstance(part, HasChoices)]
-        if descent.shared or not open_parts:
-            self._descend(task, normal, descent, self.log)
+        if course.is_past(descent):
             return
-        judged_by = held_out if len(held_out) else normal
-        for part in open_parts:
-            fit = partial(self._descend, task, normal, descent)
-            kept = keep_likeliest(self.model, part, task, fit, partial(mean_nll, self.model, task, judged_by.batches))
-            for row in kept.rows:
-                self.log(*row)
+        task = course.task
+        part = next((part for part in parts_of(self.model, task.name) if isinstance(part, HasChoices)), None)
+        if descent.shared or part is None:
+            self._descend(course, descent, course.log)
+            return
+        judge = partial(mean_nll, self.model, task, (held_out if len(held_out) else course.normal).batches)
+        fit = partial(self._descend, course, descent)
+        for row in keep_likeliest(self.model, part, task, fit, judge, course.choosing).rows:
+            course.log(*row)
 
-    def _descend(self, task: Task, normal: TaskFeatures, descent: Descent, log: Log) -> None:
+    def _descend(self, course: Course, descent: Descent, log: Log) -> None:
         if not descent.learning:
             return
         self.model.requires_grad_(False)
         for learner in descent.learning:
             learner.parameter.requires_grad_(True)
         tell_experts_changed(self.model)  # what was derived from weights does not hold while they move
-        optimizer = adamw(descent.learning, descent.lr, self.config.weight_decay)
-        epoch = math.ceil(len(normal) / self.config.batch_size)
-        schedule = warmup_cosine(optimizer, round(self.config.warmup_epochs * epoch), descent.steps)
-        noise = self._noise(task, descent.name + "noise")
-        for step, features in enumerate(self._shown(task, normal, descent)):
-            values = self._step(self._look(task, features, step / descent.steps, noise), optimizer, descent.shared)
-            self._refuse_non_finite(task, step, values)
-            if step % LOG_EVERY == 0 or step == descent.steps - 1:
-                log(task, descent.first_step + step, {**values, "lr": float(schedule.get_last_lr()[0])})
-            schedule.step()
-        optimizer.zero_grad(set_to_none=True)
+        task, normal = course.task, course.normal
+        noise = noise_of(self.config.seed, task.name, descent.name + "noise")
+        motion = Motion(descent, self.config.weight_decay, self.config.warmup_epochs, len(normal), noise)
+        done = course.enter(descent, motion)
+        with steps_in_memory(task, descent, len(normal), self.config.batch_size):
+            for step, features in enumerate(descent.shown(task, normal, self.config.seed, done), done):
+                look = self._look(task, features, step / descent.steps, motion.noise)
+                values = self._step(look, motion.optimizer, descent.shared)
+                self._refuse_non_finite(task, step, values)
+                if step % LOG_EVERY == 0 or step == descent.steps - 1:
+                    log(task, descent.first_step + step, {**values, "lr": motion.lr})
+                motion.schedule.step()
+                course.passed(descent, motion, step + 1)
+        motion.optimizer.zero_grad(set_to_none=True)
         self.model.requires_grad_(False)
-
-    def _noise(self, task: Task, purpose: str) -> torch.Generator:
-        return torch.Generator().manual_seed(derive_seed(self.config.seed, task.name, purpose))
-
-    def _shown(self, task: Task, normal: TaskFeatures, descent: Descent) -> Iterator[Tensor]:
-        """The features of each step, under a progress bar with rate and time left."""
-        seed = derive_seed(self.config.seed, task.name, descent.name + "order")
-        order = image_order(len(normal), self.config.batch_size, descent.steps, seed)
-        for indices in progress(order, descent.steps, f"{descent.name}train {task.name}", "step"):
-            yield normal.take(indices)
 
     def _look(self, task: Task, features: Tensor, done: float, noise: torch.Generator) -> Step:
         with torch.autocast(features.device.type, torch.bfloat16, enabled=self.amp):
@@ -229,7 +228,7 @@ class ContinualTrainer:
 
     def _protect(self, task: Task, normal: TaskFeatures) -> None:
         """Let the protector look back on a trained task, if later ones can harm it."""
-        noise = self._noise(task, "protector")
+        noise = noise_of(self.config.seed, task.name, "protector")
         loss = lambda features: torch.stack([*self._terms(self._look(task, features, 1.0, noise)).values()]).sum()
         shared = shared_later(self.model, task)
         if shared:

@@ -23,6 +23,9 @@ from torch import Tensor, contiguous_format
 
 from moleflow.utils.errors import MoleflowError
 
+TEMPORARY = ".*-*.tmp"
+"""What files are called while they are written."""
+
 
 def write_bytes(path: str | Path, data: bytes, durable: bool = True) -> None:
     """Replace a file, or create it and its folder, in one step.
@@ -76,17 +79,20 @@ def write_json(path: str | Path, content: Any) -> None:
     write_text(path, text + "\n")
 
 
-def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, durable: bool = True
+) -> None:
     """Replace a file by tensors in safetensors format; equal tensors and metadata give equal bytes.
 
-    Tensors may be views, share memory or lie on a GPU: each is stored whole and on its own.
+    Tensors may be views, share memory or lie on a GPU: each is stored whole and on its own. ``durable`` is as for
+    ``write_bytes``.
 
     Raises:
         MoleflowError: the file cannot be written.
     """
     whole = {name: tensor.detach().cpu().clone(memory_format=contiguous_format) for name, tensor in tensors.items()}
     data = safetensors.torch.save(whole, dict(metadata) if metadata else None)
-    write_bytes(path, _with_sorted_metadata(data))
+    write_bytes(path, _with_sorted_metadata(data), durable)
 
 
 def read_json(path: str | Path) -> Any:

@@ -14,6 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from moleflow.utils.errors import MoleflowError
+from moleflow.utils.io import write_text
+
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
@@ -76,6 +79,11 @@ class RunLog:
             logger.removeHandler(file)
             file.close()
 
+    def forget(self, **fields: object) -> None:
+        """Take lines with these values, and torn ones, out of metrics.jsonl: what a stopped run began is done again."""
+        if self.metrics:
+            self._attempt("metrics.jsonl", lambda: self._leave_out(fields))
+
     def scalars(self, task: str, step: int, values: dict[str, float]) -> None:
         """Numbers of one training step."""
         self._line({"task": task, "step": step, **values})
@@ -102,6 +110,19 @@ class RunLog:
 
     def _open_board(self) -> None:
         self.board = open_board(self.folder)
+
+    def _leave_out(self, fields: dict[str, object]) -> None:
+        path = self.folder / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        kept = [line for line in lines if _is_row_without(line, fields)]
+        if len(kept) == len(lines):
+            return
+        self._close_metrics()
+        try:
+            write_text(path, "".join(kept))
+        except MoleflowError as error:
+            logger.warning("warning: %s; it keeps rows of a stopped run", error)
+        self._open_metrics()
 
     def _close_metrics(self) -> None:
         file, self.metrics = self.metrics, None
@@ -179,6 +200,15 @@ def _write_line(file: TextIO, values: dict[str, Any]) -> None:
 def _draw_on(board: "SummaryWriter", values: dict[str, float], step: int) -> None:
     for name, value in values.items():
         board.add_scalar(name, value, step)
+
+
+def _is_row_without(line: str, fields: dict[str, object]) -> bool:
+    """Whether a line is a JSON object that lacks some of these values."""
+    try:
+        values = json.loads(line)
+    except json.JSONDecodeError:
+        return False
+    return isinstance(values, dict) and any(values.get(name) != value for name, value in fields.items())
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ from tqdm import tqdm
 Item = TypeVar("Item")
 
 
-def progress(items: Iterable[Item], total: int, title: str, unit: str) -> Iterable[Item]:
-    """The items, with a progress bar on standard error."""
+def progress(items: Iterable[Item], total: int, title: str, unit: str, done: int = 0) -> Iterable[Item]:
+    """The items, with a progress bar on standard error; ``done`` of the ``total`` were there before."""
     pause = 0.1 if sys.stderr.isatty() else 15.0
-    return tqdm(items, total=total, desc=title, unit=unit, dynamic_ncols=True, mininterval=pause, maxinterval=2 * pause)
+    pauses = {"mininterval": pause, "maxinterval": 2 * pause}
+    return tqdm(items, total=total, desc=title, unit=unit, dynamic_ncols=True, initial=done, **pauses)

@@ -170,3 +170,13 @@ def test_a_base_from_before_the_stream_is_listed_before_any_task(tmp_path):
     folder.load_base(again)
     assert all(torch.equal(tensor, base_state(tiny_model())[name]) for name, tensor in base_state(again).items())
     assert folder.load_protector() == {}
+
+
+def test_opening_a_run_removes_what_killed_writers_left(saved):
+    _, folder = saved
+    kept = {file: file.read_bytes() for file in folder.path.rglob("*.safetensors")}
+    for name in (".12-0123456789abcdef.tmp", "experts/.12-0123456789abcdef.tmp", "experts/x.safetensors.next"):
+        (folder.path / name).write_bytes(b"half")
+    open_run(folder.path, CONFIG, resume=True, overwrite=False)
+    assert {file: file.read_bytes() for file in folder.path.rglob("*.safetensors")} == kept
+    assert not [*folder.path.rglob("*.tmp"), *folder.path.rglob("*.next")]

@@ -57,3 +57,10 @@ class Protector:
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Take what ``state`` gave."""
+
+    def position(self) -> dict[str, Tensor]:
+        """What changes from step to step of a task besides weights (random numbers), by name; usually nothing."""
+        return {}
+
+    def go_on(self, position: dict[str, Tensor]) -> None:
+        """Take what ``position`` gave; the task has begun."""

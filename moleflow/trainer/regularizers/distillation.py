@@ -48,6 +48,15 @@ class LatentDistillation(Protector):
             wanted = self._teacher.likelihood(step.features, task).z
         return self.weight * F.mse_loss(step.model.likelihood(step.features, task).z, wanted)
 
+    def position(self) -> dict[str, Tensor]:
+        """The generator's state."""
+        return {"generator": self._generator.get_state()}
+
+    def go_on(self, position: dict[str, Tensor]) -> None:
+        """Draw on from there."""
+        if position:
+            self._generator.set_state(position["generator"])
+
 
 def with_frozen_base(model: MoLEFlow) -> MoLEFlow:
     """A copy of the model with shared weights of its own, which do not learn; backbone and experts are the same."""

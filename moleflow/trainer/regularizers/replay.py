@@ -59,3 +59,12 @@ class FeatureReplay(Protector):
     def load(self, state: dict[str, Tensor]) -> None:
         """Take the kept features."""
         self.bank = dict(state)
+
+    def position(self) -> dict[str, Tensor]:
+        """The generator's state."""
+        return {"generator": self._generator.get_state()}
+
+    def go_on(self, position: dict[str, Tensor]) -> None:
+        """Draw on from there."""
+        if position:
+            self._generator.set_state(position["generator"])

@@ -1,0 +1,51 @@
+"""What tells a task's features from others, and where a stream of fresh views goes on."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+
+from moleflow.data.rotation import Rotation
+from moleflow.data.sample import GOOD, Sample
+from moleflow.extractors.task_features import FreshViews, TaskFeatures
+
+
+class Store:
+    """Stands in for a store: a picture's feature is its angle."""
+
+    extractor, resize = SimpleNamespace(fingerprint="backbone"), "squash"
+
+    def features(self, samples):
+        return torch.tensor([sample.rotation for sample in samples])
+
+
+def samples(folder: Path) -> list[Sample]:
+    for name in "ab":
+        (folder / f"{name}.png").write_bytes(b"1234")
+    return [Sample(folder / f"{name}.png", "bolt", 0, GOOD, None) for name in "ab"]
+
+
+def test_features_are_told_apart_by_files_angles_and_backbone(tmp_path):
+    known = samples(tmp_path)
+    identity = lambda chosen, store=None: TaskFeatures(
+        store or Store(), chosen, ["bolt"], torch.device("cpu")
+    ).identity()
+    before = identity(known)
+    assert identity(samples(tmp_path)) == before
+    other = Store()
+    other.extractor = SimpleNamespace(fingerprint="another")
+    differing = [identity(known[:1]), identity([known[0], replace(known[1], rotation=3.0)]), identity(known, other)]
+    (tmp_path / "b.png").write_bytes(b"12345")
+    differing.append(identity(known))
+    assert len({before, *differing}) == 5
+
+
+def test_fresh_views_go_on_where_they_were(tmp_path):
+    fresh = lambda: FreshViews(Store(), samples(tmp_path), ["bolt"], torch.device("cpu"), Rotation(180, 0, seed=0))
+    whole, stopped, resumed = fresh(), fresh(), fresh()
+    expected = [whole.take([0, 1]).tolist() for _ in range(3)]
+    stopped.take([0, 1])
+    resumed.go_on(json.loads(json.dumps(stopped.position())))
+    assert [resumed.take([0, 1]).tolist() for _ in range(2)] == expected[1:]
