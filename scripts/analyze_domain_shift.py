@@ -1,0 +1,27 @@
+#!/usr/bin/env python
+"""Every table and figure of a domain-shift study that scripts/run_domain_shift.py has measured."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import studies
+
+from moleflow.analysis.shift.report import write_all
+
+
+def main() -> int:
+    """Write the report and name what is left out."""
+    parser = studies.parser(str(__doc__))
+    parser.add_argument("--results", type=Path, required=True, help="Folder of the study.")
+    return studies.run(lambda: study(parser.parse_args()))
+
+
+def study(given: argparse.Namespace) -> None:
+    for sentence in write_all(given.results, given.output_dir):
+        print(sentence)
+    print(f"report: {given.output_dir / 'summary.md'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
