@@ -3,18 +3,21 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import studies
+from here import guarded
 
 from moleflow.analysis.shift.report import write_all
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
     """Write the report and name what is left out."""
     parser = studies.parser(str(__doc__))
     parser.add_argument("--results", type=Path, required=True, help="Folder of the study.")
-    return studies.run(lambda: study(parser.parse_args()))
+    study(parser.parse_args(words))
+    return 0
 
 
 def study(given: argparse.Namespace) -> None:
@@ -24,4 +27,4 @@ def study(given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

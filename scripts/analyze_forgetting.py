@@ -3,19 +3,22 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import studies
+from here import guarded
 
 from moleflow.analysis.continual.forgetting import forgetting_analysis
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
     """Write the task matrices over time."""
     parser = studies.parser(str(__doc__))
     parser.add_argument("log_dir", type=Path, help="Folder of the runs, called <method>-s<seed>.")
     parser.add_argument("--methods", nargs="+", default=(), metavar="NAME", help="Which, in this order (default: all).")
-    return studies.run(lambda: study(parser.parse_args()))
+    study(parser.parse_args(words))
+    return 0
 
 
 def study(given: argparse.Namespace) -> None:
@@ -25,4 +28,4 @@ def study(given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

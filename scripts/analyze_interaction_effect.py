@@ -3,18 +3,21 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import studies
+from here import guarded
 
 from moleflow.analysis.continual.interaction_page import interaction_analysis
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
     """Write effects with their intervals."""
     parser = studies.parser(str(__doc__))
     parser.add_argument("log_dir", type=Path, help="Folder of the runs.")
-    return studies.run(lambda: study(parser.parse_args()))
+    study(parser.parse_args(words))
+    return 0
 
 
 def study(given: argparse.Namespace) -> None:
@@ -24,4 +27,4 @@ def study(given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

@@ -3,11 +3,12 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import studies
 import torch
+from here import guarded
 
 from moleflow.analysis.routing.observed import decide
 from moleflow.analysis.routing.page import routing_analysis
@@ -20,7 +21,7 @@ from moleflow.utils.errors import UsageError
 from moleflow.utils.progress import progress
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
     """Write margins, confusion, accuracy against the number of products, and cost."""
     parser = studies.parser(str(__doc__))
     parser.add_argument("--run", type=Path, required=True, help="Folder of a finished run.")
@@ -30,7 +31,8 @@ def main() -> int:
     parser.add_argument("--routers", nargs="+", default=list(ROUTERS), choices=list(ROUTERS), help="Default: all.")
     parser.add_argument("--window", type=int, default=4, help="Side of a simulated product's window (default: 4).")
     parser.add_argument("--seed", type=int, default=0, help="Of the draw of windows (default: 0).")
-    return studies.run(lambda: study(parser.parse_args()))
+    study(parser.parse_args(words))
+    return 0
 
 
 @torch.no_grad()
@@ -89,4 +91,4 @@ def scaled(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

@@ -3,22 +3,24 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import studies
-from here import ROOT
+from here import ROOT, guarded
 
 from moleflow.utils.errors import UsageError
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
     """Write the tables asked for and name what is left out."""
     parser = studies.parser(str(__doc__))
     parser.add_argument("--runs", type=Path, nargs="+", default=[], metavar="DIR", help="Runs, or folders of runs.")
     parser.add_argument("--domain_shift", type=Path, metavar="DIR", help="Folder of a domain-shift study.")
     parser.add_argument("--ablations", type=Path, nargs="?", const=ROOT / "documents" / "ablations_measured.json",
                         metavar="FILE", help="Measured ablations (default: this repository's).")  # fmt: skip
-    return studies.run(lambda: study(parser.parse_args()))
+    study(parser.parse_args(words))
+    return 0
 
 
 def study(given: argparse.Namespace) -> None:
@@ -60,4 +62,4 @@ def _domain_shift(given: argparse.Namespace) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

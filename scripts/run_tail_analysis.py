@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import studies
+from here import guarded
 
 from moleflow.config.cli import parse
 from moleflow.utils.errors import UsageError
@@ -44,7 +45,8 @@ def main(words: Sequence[str]) -> int:
     for name, sentence in STUDIES.items():
         parser.add_argument(f"--run_{name}", action="store_true", help=sentence)
     given, further = parser.parse_known_args(words)
-    return studies.run(lambda: study(given, further))
+    study(given, further)
+    return 0
 
 
 def study(given: argparse.Namespace, further: list[str]) -> None:
@@ -144,4 +146,4 @@ def write_index(given: argparse.Namespace, found: "dict[str, Analysis]") -> None
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main))
