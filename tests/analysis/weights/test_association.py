@@ -55,5 +55,7 @@ def test_mantel_permutes_tasks_not_pairs():
     found = mantel(x, x**2)
     assert found.rho == pytest.approx(1)
     assert found.p == pytest.approx(1 / 24), "of the 24 orders only the true one keeps all six distances in rank"
+    even = np.abs(np.arange(4)[:, None] - np.arange(4.0))
+    assert mantel(even, even).p == pytest.approx(2 / 24), "read backwards, equal steps are the same"
     order = [2, 0, 3, 1]
     assert mantel(x, x[np.ix_(order, order)]).rho < 1
