@@ -61,6 +61,18 @@ def test_thresholds_come_from_where_the_phase_says(done: Path):
         assert {result(done, severity, "global", name)["threshold"] for name in CLASSES} == {threshold_of(together)}
 
 
+def test_the_threshold_of_one_model_for_all_looks_at_all_classes(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("moleflow.study.phases.threshold_of", lambda scored: float(len(scored.samples)))
+    phases = Phases(bench, "mean", tmp_path)
+    phases.run("mild", "full")
+    phases.run("mild", "global")
+    counts = [len(bench.part("mild", name, "val")) for name in CLASSES]
+    assert [result(tmp_path, "mild", "full", name)["threshold"] for name in CLASSES] == counts
+    assert [result(tmp_path, "mild", "global", name)["threshold"] for name in CLASSES] == [sum(counts)] * 2
+
+
 def test_a_new_threshold_changes_decisions_and_no_score(done: Path):
     for name in CLASSES:
         before, after = (result(done, "severe", phase, name) for phase in ("none", "threshold"))
