@@ -87,7 +87,7 @@ def verdict(rows: list[Row], first: str, second: str) -> list[str]:
 def _sentence(row: Row, first: str, second: str) -> str:
     size = f"{100 * (row.second - row.first):+.2f} points of {METRIC_TITLES[row.metric]}"
     span = f", 95 % [{100 * row.interval.low:+.2f}, {100 * row.interval.high:+.2f}]" if row.interval else ""
-    chance = f", p = {row.p:.3f} ({row.method})" if row.p is not None else ""
+    chance = "" if row.p is None else f", p {_sign(row.p)} ({row.method})"
     judged = "" if row.p is None or row.p < LEVEL else f": no difference at the level of {LEVEL}"
     return f"{second} against {first}, mean over classes: {size}{span}{chance}{judged}."
 
@@ -99,7 +99,12 @@ def _cells(row: Row) -> tuple[Cell, ...]:
 
 
 def _p(value: float | None) -> str | None:
-    return None if value is None else f"{value:.3f}"
+    return None if value is None else _sign(value).removeprefix("= ")
+
+
+def _sign(p: float) -> str:
+    """``= 0.123``, or ``< 0.001``: no p-value is zero."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def _compared(first: Counted, second: Counted, resamples: int, seed: int) -> _Compared:

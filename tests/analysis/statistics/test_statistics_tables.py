@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scored_runs import CLASSES, KINDS, kept, write_scored_run
 
-from moleflow.analysis.statistics.comparison import compare, verdict
+from moleflow.analysis.statistics.comparison import Row, compare, comparison_table, verdict
 from moleflow.analysis.statistics.continual import continual_table
 from moleflow.analysis.statistics.defect_sizes import defect_sizes_table
 from moleflow.analysis.statistics.defect_types import defect_types_table
@@ -143,6 +143,12 @@ def test_a_run_does_not_differ_from_itself(runs):
         "B against A, mean over classes: +0.00 points of image AUROC, 95 % [+0.00, +0.00], p = 1.000 (DeLong): "
         "no difference at the level of 0.05."
     )
+
+
+def test_no_p_value_is_printed_as_zero():
+    row = Row(MEAN, "image_auroc", 0.5, 0.9, None, 0.0002, "DeLong")
+    assert comparison_table("A", "B", [row], 9).rows[0][-2] == "< 0.001"
+    assert ", p < 0.001 (DeLong)" in verdict([row], "A", "B")[0]
 
 
 def test_runs_on_other_images_are_refused(runs, tmp_path):
