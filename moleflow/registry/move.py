@@ -13,6 +13,7 @@ from torch import Tensor
 
 from moleflow.config.task import Task
 from moleflow.models.task import expert_state, load_expert
+from moleflow.registry.journal import begun, noted
 from moleflow.registry.results import mark_stale, take_again
 from moleflow.registry.stored_run import StoredRun
 from moleflow.trainer.checkpoint import file_name
@@ -60,15 +61,13 @@ def config_hash(run: StoredRun) -> str:
 
 
 def export_task(run: StoredRun, name: str, file: Path) -> None:
-    """Write a task's expert as one file.
+    """Write a task's expert as one file; where that very expert is there already, it stays.
 
     Raises:
-        UsageError: there is no such task, or the file is there already.
+        UsageError: there is no such task, or another file is there.
         MoleflowError: the expert is damaged, or the file cannot be written.
     """
     entry = run.entry(name)
-    if file.exists():
-        raise UsageError(f"{file} is there already; name another file with --to.")
     task = run.folder.stored_task(name)
     tensors = {EXPERT + key: value for key, value in read_tensors(run.folder.verified(entry)).items()}
     if "probe" in entry:
@@ -84,12 +83,29 @@ def export_task(run: StoredRun, name: str, file: Path) -> None:
         "index": task.index,
         "seed": entry["seed"],
     }
-    write_tensors(file, tensors, {"moleflow": json.dumps(content)})
+    if file.exists():
+        _refuse_other(file, tensors, content)
+    else:
+        write_tensors(file, tensors, {"moleflow": json.dumps(content)})
     print(f"exported {name} to {file}: {file.stat().st_size:,} bytes")
+
+
+def _refuse_other(file: Path, tensors: dict[str, Tensor], content: dict[str, Any]) -> None:
+    """Refuse a file that is not what would be written there; an export that is repeated finds its own."""
+    try:
+        told, held = json.loads(read_metadata(file).get("moleflow", "{}")), read_tensors(file)
+        same = told == content and held.keys() == tensors.keys()
+        same = same and all(torch.equal(held[name], value) for name, value in tensors.items())
+    except (MoleflowError, RecursionError, ValueError):
+        same = False
+    if not same:
+        raise UsageError(f"{file} is there already; name another file with --to.")
 
 
 def import_task(run: StoredRun, file: Path, evaluate: bool = True, data_path: str | None = None) -> None:
     """Take an exported expert into a run; the other experts and the base stay as they are.
+
+    Killed anywhere, the same command goes on.
 
     Args:
         run: a run that is being written.
@@ -104,18 +120,22 @@ def import_task(run: StoredRun, file: Path, evaluate: bool = True, data_path: st
     parcel = read_parcel(file)
     run.require_finished(but=parcel.task.classes)
     _refuse_foreign(run, parcel, file)
-    run.refuse_known(parcel.task.classes)
+    taken = begun(run.path) == ("import-task", parcel.task.name) and parcel.task.name in run.folder.finished
+    if not taken:
+        run.refuse_known(parcel.task.classes)
     file_name(parcel.task)  # refuses names that no file can have
     _refuse_broken(run, parcel, file)
     new = Task(parcel.task.classes, len(run.tasks))
-    tasks = [*run.tasks, new]
-    mark_stale(run, new.index, f"import-task {new.name}")
-    run.write_places(new.classes, data_path)
-    run.write_stream(tasks)
-    run.folder.list_expert(run.folder.manifest, parcel.task, parcel.expert, parcel.seed, parcel.probe)
-    print(f"imported {new.name} from {file}")
-    if evaluate:
-        take_again(run, tasks, run.places, None)
+    tasks = run.tasks if taken else [*run.tasks, new]
+    with noted(run.path, "import-task", new.name):
+        if not taken:
+            mark_stale(run, new.index, f"import-task {new.name}")
+        run.write_places(new.classes, data_path)
+        run.write_stream(tasks)
+        run.folder.list_expert(run.folder.manifest, parcel.task, parcel.expert, parcel.seed, parcel.probe)
+        print(f"imported {new.name} from {file}")
+        if evaluate:
+            take_again(run, tasks, run.places, None)
 
 
 def read_parcel(file: Path) -> Parcel:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from moleflow.config.task import Task
 from moleflow.models.task import shared_later
+from moleflow.registry.journal import noted
 from moleflow.registry.results import finish, mark_stale
 from moleflow.registry.stored_run import StoredRun
 from moleflow.run import Runner
@@ -14,7 +15,8 @@ def replace_task(run: StoredRun, name: str, data_path: str | None = None) -> Non
     """Fit a task's expert anew on the base as it is; the base and the other experts stay as they are.
 
     The expert of the stream's first task is fitted as a later task's would be: the base it once trained is not touched.
-    The old expert need not be readable, so this is the way out where it is broken.
+    The old expert need not be readable, so this is the way out where it is broken. Killed anywhere, the same command
+    goes on: an expert that is fitted twice is the same.
 
     Args:
         run: a run that is being written.
@@ -36,9 +38,10 @@ def replace_task(run: StoredRun, name: str, data_path: str | None = None) -> Non
             f"The base of the run in {run.path} goes on learning with each task, so a new {name!r} would change the "
             "others; train the stream again."
         )
-    runner.refit(later, lambda: mark_stale(run, place, f"replace-task {name}"))
-    run.write_places(task.classes, data_path)
-    finish(run.runner(run.tasks, places))
+    with noted(run.path, "replace-task", name):
+        runner.refit(later, lambda: mark_stale(run, place, f"replace-task {name}"))
+        run.write_places(task.classes, data_path)
+        finish(run.runner(run.tasks, places))
 
 
 def _moves_base(runner: Runner, task: Task) -> bool:

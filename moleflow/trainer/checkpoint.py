@@ -125,14 +125,16 @@ class RunFolder:
         self._commit(manifest)
 
     def drop_task(self, name: str) -> None:
-        """Take a task off the manifest, then remove its files; nothing else changes."""
+        """Take a task off the manifest, then remove its files; one that is off it already may still have some."""
         manifest = self.manifest
         for place, entry in enumerate(manifest["tasks"]):
             entry.setdefault("index", place)  # as it was learned, whatever its place will be
         gone = [entry for entry in manifest["tasks"] if entry["name"] == name]
         manifest["tasks"] = [entry for entry in manifest["tasks"] if entry["name"] != name]
         self._commit(manifest)
-        for file in (listed["file"] for entry in gone for listed in _files_of(entry)):
+        own = file_name(Task((name,), 0))
+        listed_files = {listed["file"] for entry in gone for listed in _files_of(entry)}
+        for file in listed_files | {f"experts/{own}", f"probes/{own}"}:
             refuse_outside(self.path, self.path / file)
             (self.path / file).unlink(missing_ok=True)
             _beside(self.path / file).unlink(missing_ok=True)
