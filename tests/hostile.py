@@ -1,14 +1,33 @@
 """Files that nobody should have put among the images, by name; each maker leaves one at a path."""
 
 import os
+import signal
 import socket
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+
+@contextmanager
+def patience(seconds: int) -> Iterator[None]:
+    """Stop whoever waits for longer, for a pipe that nobody writes to for instance."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"still waiting after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
 
 Maker = Callable[[Path], object]
 

@@ -1,12 +1,11 @@
 """Files that are no images are named on one line, skipped or refused, and never waited for."""
 
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hostile import BAD, GOOD, put, put_bad
+from hostile import BAD, GOOD, patience, put, put_bad
 
 from moleflow.data import images
 from moleflow.data.check import check_dataset, describe
@@ -21,9 +20,8 @@ from moleflow.utils.text import shown
 @pytest.fixture(autouse=True)
 def impatient() -> Iterator[None]:
     """Whoever waits for a pipe is stopped."""
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
+    with patience(60):
+        yield
 
 
 def sample(path: Path) -> Sample:

@@ -3,13 +3,12 @@
 import csv
 import json
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile import BAD, GOOD, put, put_bad
+from hostile import BAD, GOOD, patience, put, put_bad
 from PIL import Image
 from registry.miniature import shelf, verb, words_for
 
@@ -22,9 +21,8 @@ SKIP = ("--on_bad_image", "skip")
 
 @pytest.fixture(autouse=True)
 def impatient() -> Iterator[None]:
-    signal.alarm(300)
-    yield
-    signal.alarm(0)
+    with patience(300):
+        yield
 
 
 @pytest.fixture

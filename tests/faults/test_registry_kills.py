@@ -88,9 +88,13 @@ def drawn(name: str, seed: int) -> int:
     return random.Random(f"{name} {seed}").randrange(undisturbed(name)[1])
 
 
-@pytest.mark.parametrize("name", ["remove-task", "import-task", "export-task"])
+@pytest.mark.parametrize("name", ["remove-task", "export-task"])
 def test_killed_once(name: str, tmp_path: Path) -> None:
     killed_and_repeated(name, tmp_path, drawn(name, 0))
+
+
+def test_killed_when_all_but_the_last_change_is_made(tmp_path: Path) -> None:
+    killed_and_repeated("import-task", tmp_path, undisturbed("import-task")[1] - 1)
 
 
 @pytest.mark.slow
@@ -110,3 +114,5 @@ def test_a_command_that_was_killed_is_told_by_verify(tmp_path: Path, capsys: pyt
     assert verb("verify", room / "run") == 0
     assert "remove-task of washer was interrupted" in capsys.readouterr().out
     assert verb("remove-task", room / "run", "--task", "biscuit") == 2, "another task was never there"
+    assert act("remove-task", room)() == 0
+    assert outcome(room) == undisturbed("remove-task")[0]
