@@ -23,12 +23,22 @@ def begun(run: Path) -> tuple[str, str] | None:
         return str(content["verb"]), str(content["task"])
 
 
+def note(run: Path, verb: str, task: str) -> None:
+    """Note a command, before its first change."""
+    write_json(run / JOURNAL, {"verb": verb, "task": task})
+
+
+def ended(run: Path) -> None:
+    """Take the note away, after the last change."""
+    (run / JOURNAL).unlink(missing_ok=True)
+
+
 @contextmanager
 def noted(run: Path, verb: str, task: str) -> Iterator[None]:
-    """Note a command before its first change; the note goes when all is done, and stays where that fails."""
-    write_json(run / JOURNAL, {"verb": verb, "task": task})
+    """Note a command all of whose work changes something; the note stays where that fails."""
+    note(run, verb, task)
     yield
-    (run / JOURNAL).unlink()
+    ended(run)
 
 
 def in_words(run: Path) -> str | None:

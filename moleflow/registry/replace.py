@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from moleflow.config.task import Task
 from moleflow.models.task import shared_later
-from moleflow.registry.journal import noted
+from moleflow.registry.journal import ended, note
 from moleflow.registry.results import finish, mark_stale
 from moleflow.registry.stored_run import StoredRun
 from moleflow.run import Runner
@@ -38,10 +38,15 @@ def replace_task(run: StoredRun, name: str, data_path: str | None = None) -> Non
             f"The base of the run in {run.path} goes on learning with each task, so a new {name!r} would change the "
             "others; train the stream again."
         )
-    with noted(run.path, "replace-task", name):
-        runner.refit(later, lambda: mark_stale(run, place, f"replace-task {name}"))
-        run.write_places(task.classes, data_path)
-        finish(run.runner(run.tasks, places))
+
+    def replacing() -> None:
+        note(run.path, "replace-task", name)
+        mark_stale(run, place, f"replace-task {name}")
+
+    runner.refit(later, replacing)
+    run.write_places(task.classes, data_path)
+    finish(run.runner(run.tasks, places))
+    ended(run.path)
 
 
 def _moves_base(runner: Runner, task: Task) -> bool:

@@ -5,6 +5,9 @@ from difflib import get_close_matches
 
 from moleflow.utils.errors import UsageError
 
+LONGEST_WORD = 100
+"""Signs of a word that are compared: the time it takes grows with their square."""
+
 
 def shown(name: object) -> str:
     """A name or a sentence on one line: line breaks, other controls and bytes that are no text are escaped."""
@@ -13,7 +16,7 @@ def shown(name: object) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a sentence that proposes the nearest known word, or a full stop where none is near."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.5)
+    close = get_close_matches(word[:LONGEST_WORD], list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else "."
 
 
