@@ -1,6 +1,7 @@
 """``export-task`` and ``import-task``: an expert travels as data, between runs of one base."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -107,8 +108,13 @@ def test_an_export_replaces_nothing_and_a_broken_expert_is_not_exported(
     parcel: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = fresh(tmp_path)
-    assert verb("export-task", run, "--task", "washer", "--to", parcel) == 2
-    assert "is there already" in capsys.readouterr().err
+    before = parcel.read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    for there in (parcel, tmp_path / "pipe", tmp_path):
+        assert verb("export-task", run, "--task", "fabric", "--to", there) == 2
+        assert "is there already" in capsys.readouterr().err
+    assert verb("export-task", run, "--task", "washer", "--to", parcel) == 0, "the very same expert"
+    assert parcel.read_bytes() == before
     (run / "experts" / "washer.safetensors").write_bytes(b"rotten")
     assert verb("export-task", run, "--task", "washer", "--to", tmp_path / "new.safetensors") == 1
     assert verb("export-task", run, "--task", "fabric", "--to", tmp_path / "new.safetensors") == 0, "others are usable"
