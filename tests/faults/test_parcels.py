@@ -14,6 +14,7 @@ from registry.miniature import digests, fresh, original, verb
 from moleflow.config.task import Task
 from moleflow.registry import move
 from moleflow.trainer.checkpoint import file_name
+from moleflow.utils.errors import UsageError
 from moleflow.utils.io import read_metadata, read_tensors, write_tensors
 
 
@@ -174,9 +175,13 @@ def test_an_export_follows_no_link(tmp_path: Path, capsys: pytest.CaptureFixture
     assert (tmp_path / "precious").read_text() == "years of work"
 
 
-@pytest.mark.parametrize(
-    "name", ["../../etc/passwd", "/etc/passwd", "..", ".", "a/b", "a\\b", "a\nb", "C:x", "é ü", "~"]
-)
+def test_a_name_that_cannot_be_shown_is_refused() -> None:
+    for name in ("a\nb", "a\udcffb"):
+        with pytest.raises(UsageError, match="cannot be shown"):
+            file_name(Task((name,), 0))
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "..", ".", "a/b", "a\\b", "C:x", "é ü", "~"])
 def test_no_name_of_a_class_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
     file = (tmp_path / "experts" / file_name(Task((name,), 0))).resolve()
     assert file.parent == tmp_path / "experts"
