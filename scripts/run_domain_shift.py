@@ -15,6 +15,7 @@ from pathlib import Path
 
 import here  # noqa: F401
 
+from moleflow.analysis.shift.report import write_all
 from moleflow.config.cli import Parser, parse
 from moleflow.config.resolve import Resolved
 from moleflow.data.shift.domain import SEVERITIES
@@ -81,6 +82,9 @@ def main(words: list[str]) -> int:
         command = shlex.join(["scripts/run_domain_shift.py", *words])
         names = (tuple(given.methods), tuple(given.severities), tuple(given.sides))
         print(Study(given.out, resolved, *names, command).run())
+        for sentence in write_all(given.out):
+            print(sentence)
+        print(f"tables and figures: {given.out / 'report' / 'summary.md'}")
         return 0
     except MoleflowError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -98,10 +98,14 @@ def line(products: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
 
 
 def test_a_study_from_start_to_end_goes_on_and_refuses_another(
-    script: ModuleType, line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+    script: ModuleType, line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    monkeypatch.setattr(script, "write_all", lambda out: [f"figures of {out.name}"])
     assert script.main([*line, "--methods", "mean", "--severities", "mild"]) == 0
-    assert capsys.readouterr().out.count("\n| mean") == 1 + 4
+    printed = capsys.readouterr().out
+    assert printed.count("\n| mean") == 1 + 4
+    assert "figures of out\n" in printed
     study = json.loads((tmp_path / "out" / "study.json").read_text())
     assert (study["classes"], study["severities"], study["methods"]) == (list(CLASSES), ["mild"], ["mean"])
     assert "--severities mild" in study["command"]
@@ -130,3 +134,6 @@ def test_more_methods_and_severities_join_a_study(script: ModuleType, line: list
     assert len(keys) == len(rows) == 2 * 2 * 9
     parts = json.loads((out / "side" / "latency" / "result.json").read_text())["rows"]
     assert [row["part"] for row in parts] == ["backbone", "mean", "moleflow-update"]
+    page = (out / "report" / "summary.md").read_text()
+    assert "moleflow-update" in page
+    assert "## Left out" in page
