@@ -129,12 +129,11 @@ class RunFolder:
         manifest = self.manifest
         for place, entry in enumerate(manifest["tasks"]):
             entry.setdefault("index", place)  # as it was learned, whatever its place will be
-        gone = [entry for entry in manifest["tasks"] if entry["name"] == name]
+        files = {listed["file"] for entry in manifest["tasks"] if entry["name"] == name for listed in _files_of(entry)}
         manifest["tasks"] = [entry for entry in manifest["tasks"] if entry["name"] != name]
         self._commit(manifest)
         own = file_name(Task((name,), 0))
-        listed_files = {listed["file"] for entry in gone for listed in _files_of(entry)}
-        for file in listed_files | {f"experts/{own}", f"probes/{own}"}:
+        for file in files | {f"experts/{own}", f"probes/{own}"}:
             refuse_outside(self.path, self.path / file)
             (self.path / file).unlink(missing_ok=True)
             _beside(self.path / file).unlink(missing_ok=True)
