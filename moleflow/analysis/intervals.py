@@ -12,7 +12,7 @@ class Interval(NamedTuple):
 
     Attributes:
         value: the estimate.
-        low, high: the interval; both NaN where one observation cannot give any.
+        low, high: the interval; both NaN where there is none, as of one observation.
         n: observations.
     """
 
@@ -29,7 +29,7 @@ class Interval(NamedTuple):
     def shown(self, digits: int = 1) -> str:
         """``value (low to high)``."""
         if np.isnan(self.low):
-            return f"{self.value:z.{digits}f} (one observation)"
+            return f"{self.value:z.{digits}f}" + " (one observation)" * (self.n == 1)
         return f"{self.value:z.{digits}f} ({self.low:z.{digits}f} to {self.high:z.{digits}f})"
 
 

@@ -79,7 +79,7 @@ def separation(product: Product, command: str = "") -> Analysis:
 def _with_interval(level: str, good: np.ndarray, bad: np.ndarray, name: str) -> Interval:
     if level == "images":
         return of_two_groups(good, bad, STATISTICS[name])
-    return Interval(STATISTICS[name](good, bad), np.nan, np.nan, 1)
+    return Interval(STATISTICS[name](good, bad), np.nan, np.nan, len(good) + len(bad))
 
 
 def _plain(one: Interval) -> dict[str, float | int | None]:

@@ -164,6 +164,7 @@ def test_separation_needs_both_kinds(product):
     found = separation(product)
     assert found.numbers["images/AUROC"]["value"] == 1.0
     assert found.numbers["patches/AUROC"]["low"] is None
+    assert found.finding[1].endswith("AUROC 1.00.")
 
 
 @pytest.mark.parametrize("study", [spatial, train_test, latent, separation])
