@@ -114,3 +114,12 @@ def test_predictions_are_on_the_scale_and_their_decision_is_the_raw_scores(confi
         assert prediction.thresholds[index] == model.calibration(limits[index], model.reference[task])
     if not isinstance(config, RawScoresConfig):
         assert not torch.allclose(prediction.scores.float(), raw)
+
+
+def test_loading_a_base_leaves_what_an_expert_promises():
+    """A base names no expert's buffers; an older expert's file names all but the rate."""
+    part = reference([1.0, 2.0, 3.0])
+    part.load_state_dict({}, strict=False)
+    assert part.rate == 0.1
+    part.load_state_dict({"scores": torch.zeros(2, dtype=torch.float64), "threshold": torch.tensor(5.0)})
+    assert part.rate.isnan()

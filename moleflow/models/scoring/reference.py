@@ -39,7 +39,8 @@ class ScoreReference(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Take the number of scores from what is loaded; older experts do not say what their threshold promises."""
         take_shape(self, "scores", state_dict, prefix)
-        state_dict.setdefault(prefix + "rate", torch.full_like(self.rate, torch.nan))
+        if prefix + "scores" in state_dict:  # else it is the base that is loaded, and this expert stays
+            state_dict.setdefault(prefix + "rate", torch.full_like(self.rate, torch.nan))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
