@@ -30,10 +30,11 @@ from moleflow.models.build import build_extractor, build_model
 from moleflow.models.mole_nf import MoLEFlow
 from moleflow.models.scoring.calibration import FEW
 from moleflow.models.task import per_task_parts, shared_later
-from moleflow.trainer.checkpoint import BASE, RunFolder, check_writable, file_name, open_run, refuse_foreign
+from moleflow.trainer.checkpoint import BASE, RunFolder, file_name
 from moleflow.trainer.continual_trainer import BASE_TASK, ContinualTrainer
 from moleflow.trainer.lock import RunLock
 from moleflow.trainer.memory import StepOutOfMemory
+from moleflow.trainer.opening import check_writable, open_run, refuse_foreign
 from moleflow.trainer.pretraining import base_features, holds_base, images_below, take_base
 from moleflow.trainer.probe import take_probe
 from moleflow.trainer.progress_file import PROGRESS, ProgressFile

@@ -11,7 +11,8 @@ from moleflow.config.task import Task
 from moleflow.config.variants import Flow
 from moleflow.models.task import base_state, expert_state
 from moleflow.trainer import checkpoint
-from moleflow.trainer.checkpoint import RunFolder, open_run
+from moleflow.trainer.checkpoint import RunFolder
+from moleflow.trainer.opening import open_run
 from moleflow.utils.errors import MoleflowError, UsageError
 
 TASKS = [Task(("a",), 0), Task(("b", "c/d"), 1)]
@@ -96,6 +97,13 @@ def test_an_existing_run_is_never_replaced_by_accident(saved):
     assert folder.finished == ["a", "b+c/d"]
     assert open_run(folder.path, CONFIG, resume=True, overwrite=False).finished == ["a", "b+c/d"]
     assert open_run(folder.path, CONFIG, resume=False, overwrite=True).finished == []
+
+
+def test_what_a_kill_at_the_very_start_leaves_is_no_foreign_folder(tmp_path):
+    (tmp_path / ".lock").write_text("")
+    (tmp_path / ".4711-0123456789abcdef.tmp").write_text("half a config")
+    assert open_run(tmp_path, CONFIG, resume=True, overwrite=False).finished == []
+    assert not list(tmp_path.glob("*.tmp"))
 
 
 def test_a_foreign_folder_is_refused_even_with_overwrite(tmp_path):

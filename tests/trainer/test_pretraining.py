@@ -15,8 +15,8 @@ from moleflow.data.images import BadImage
 from moleflow.extractors.cache import FeatureStore
 from moleflow.losses.build import build_loss
 from moleflow.models.task import base_state, expert_state, trained_in
-from moleflow.trainer.checkpoint import open_run
 from moleflow.trainer.continual_trainer import BASE_TASK, ContinualTrainer
+from moleflow.trainer.opening import open_run
 from moleflow.trainer.pretraining import base_features, holds_base, images_below, take_base
 from moleflow.utils.errors import UsageError
 

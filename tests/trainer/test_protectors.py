@@ -13,7 +13,7 @@ from moleflow.config.variants import Distillation, Ewc, Flow, NoProtector, Ogp, 
 from moleflow.losses.terms import Step
 from moleflow.models.mole_nf import MoLEFlow
 from moleflow.models.task import base_state, expert_state, learners, shared_later
-from moleflow.trainer.checkpoint import open_run
+from moleflow.trainer.opening import open_run
 from moleflow.trainer.regularizers.base import Learned, Protector
 from moleflow.trainer.regularizers.build import build_protector
 from moleflow.trainer.regularizers.distillation import LatentDistillation, with_frozen_base
