@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 from analysis.shift.synthetic import write_study
@@ -29,9 +30,11 @@ def test_a_folder_without_a_study_is_misuse(tmp_path, script, flag):
 
 def test_all_tables_in_one_go(tmp_path):
     study, run = write_study(tmp_path / "study"), fresh(tmp_path)
+    shutil.rmtree(study / "side")  # what is left out is named
     words = ["--runs", run, "--ablations", "--domain_shift", study, "--output_dir", tmp_path / "out"]
     done = call("generate_report_tables.py", *words)
     assert done.returncode == 0, done.stderr
+    assert "embeddings: left out" in done.stdout
     written = {str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*.tex")}
     assert {"ablations/ablations.tex", "domain_shift/recovery/recovery.tex", "runs/seeds.tex"} <= written
 

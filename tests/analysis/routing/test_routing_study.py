@@ -6,7 +6,7 @@ import torch
 
 from moleflow.analysis.routing.observed import Decisions, decide
 from moleflow.analysis.routing.page import routing_analysis
-from moleflow.analysis.routing.simulated import ROUTERS, fitted, held, simulate, window_means, windows
+from moleflow.analysis.routing.simulated import ROUTERS, _some, fitted, held, simulate, window_means, windows
 
 DECISIONS = Decisions(
     ("a", "b"), np.array([0, 0, 1]), np.array([[1.0, 4.0], [9.0, 1.0], [25.0, 1.0]])
@@ -41,6 +41,12 @@ def test_windows_are_different_places_and_come_from_every_product_first():
     assert drawn[0].name != windows(products(), products(), 18, 1)[0].name
     name, place = drawn[3].name.split("-")
     torch.testing.assert_close(drawn[3].train, products()[name].flatten(1, 2)[:, int(place)].double())
+
+
+def test_queries_are_thinned_evenly_and_every_product_keeps_some():
+    assert _some(torch.arange(10), 4).tolist() == [0, 3, 6, 9]
+    assert _some(torch.arange(3), 5).tolist() == [0, 1, 2]
+    assert len(_some(torch.arange(7), 0)) == 1
 
 
 @pytest.mark.parametrize("router", ROUTERS)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from analysis.shift.synthetic import CLASSES, GAP, METHODS, scored, write_study
 
+from moleflow.analysis.shift import report
 from moleflow.analysis.shift.calibration import calibration, expected_error
 from moleflow.analysis.shift.cells import LeftOut, Study
 from moleflow.analysis.shift.degradation import change, degradation, recovery
@@ -29,6 +30,21 @@ def folder(tmp_path_factory) -> Path:
     return write_study(tmp_path_factory.mktemp("shift") / "study")
 
 
+@pytest.fixture(scope="module")
+def written(folder) -> Path:
+    """The whole report."""
+    out = folder.with_name("report")
+    assert write_all(folder, out) == []
+    return out
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Reports of some quick parts."""
+    names = ("metrics", "degradation", "thresholds", "confusion", "embeddings", "coreset")
+    monkeypatch.setattr(report, "PARTS", {name: PARTS[name] for name in names})
+
+
 @pytest.fixture
 def study(folder) -> Study:
     return Study(folder)
@@ -38,18 +54,17 @@ def rows_of(file: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(file.open()))
 
 
-def test_every_part_is_written_and_small(folder, tmp_path):
-    assert write_all(folder, tmp_path) == []
-    assert {place.name for place in tmp_path.iterdir() if place.is_dir()} == set(PARTS)
-    pictures = list(tmp_path.rglob("*.png"))
+def test_every_part_is_written_and_small(written):
+    assert {place.name for place in written.iterdir() if place.is_dir()} == set(PARTS)
+    pictures = list(written.rglob("*.png"))
     assert len(pictures) >= 14
     assert max(file.stat().st_size for file in pictures) < 200_000
-    page = (tmp_path / "summary.md").read_text()
+    page = (written / "summary.md").read_text()
     assert page.startswith("# Domain shift: bolt, nut\n\n    python scripts/run_domain_shift.py …")
     assert "Cells done: 36." in page
 
 
-def test_what_was_not_measured_is_named(folder, tmp_path):
+def test_what_was_not_measured_is_named(folder, tmp_path, few):
     part = shutil.copytree(folder, tmp_path / "study")
     shutil.rmtree(part / "side" / "coreset")
     shutil.rmtree(part / "side" / "embeddings")
@@ -60,7 +75,7 @@ def test_what_was_not_measured_is_named(folder, tmp_path):
     assert (part / "report" / "summary.md").read_text().count("left out,") == 2
 
 
-def test_a_study_that_has_just_begun_gives_what_there_is(folder, tmp_path):
+def test_a_study_that_has_just_begun_gives_what_there_is(folder, tmp_path, few):
     part = shutil.copytree(folder, tmp_path / "study", ignore=shutil.ignore_patterns("mild", "severe", "side"))
     missing = write_all(part)
     assert not any(sentence.startswith(("metrics", "thresholds")) for sentence in missing)
@@ -72,7 +87,7 @@ def test_no_study_is_misuse(tmp_path):
         write_all(tmp_path)
 
 
-def test_damaged_scores_are_named(folder, tmp_path):
+def test_damaged_scores_are_named(folder, tmp_path, few):
     part = shutil.copytree(folder, tmp_path / "study")
     (part / "patchcore" / "mild" / "none" / "bolt" / "test.npz").write_bytes(b"nothing")
     with pytest.raises(MoleflowError, match=r"mild/none/bolt/test\.npz holds no scores"):
@@ -204,11 +219,10 @@ def test_a_side_study_that_measured_nothing_says_so():
     assert finding(KINDS["layers"], [{"layers": "layer2", "image_auroc": None}]) == "Nothing could be measured."
 
 
-def test_the_global_confusion_is_stated(folder, tmp_path):
-    write_all(folder, tmp_path)
-    found = json.loads((tmp_path / "global_confusion" / "analysis_results.json").read_text())
+def test_the_global_confusion_is_stated(written):
+    found = json.loads((written / "global_confusion" / "analysis_results.json").read_text())
     assert found["matrix"] == [[0.9, 0.1], [0.2, 0.8]]
-    assert "85.0 % of normal test patches" in (tmp_path / "summary.md").read_text()
+    assert "85.0 % of normal test patches" in (written / "summary.md").read_text()
 
 
 def test_methods_are_all_in_the_tables(study):
