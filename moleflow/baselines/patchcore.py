@@ -9,6 +9,9 @@ from moleflow.baselines.anomalib_parts import ANY_BACKBONE, ANY_LAYER, quiet_and
 from moleflow.baselines.base import Peer, PeerScores
 from moleflow.utils.errors import MoleflowError
 
+DISTANCES_AT_ONCE = 25_000_000
+"""100 MB of them; anomalib makes several copies."""
+
 
 class PatchCore(Peer):
     """anomalib's ``PatchcoreModel`` with its memory bank, coreset, nearest neighbours, image score and map, unchanged.
@@ -58,8 +61,10 @@ class PatchCore(Peer):
         """
         if len(self.bank) == 0:
             raise MoleflowError("PatchCore has an empty memory bank: call fit before score.")
-        found = self.model.nearest_neighbors(features.reshape(-1, features.shape[-1]), 1)
-        distances, nearest = (part.reshape(features.shape[:-1]) for part in found)
+        patches = features.reshape(-1, features.shape[-1])
+        few = max(1, DISTANCES_AT_ONCE // len(self.bank))
+        found = [self.model.nearest_neighbors(some, 1) for some in patches.split(few)]
+        distances, nearest = (torch.cat(part).reshape(features.shape[:-1]) for part in zip(*found, strict=True))
         return distances, nearest
 
     @property
