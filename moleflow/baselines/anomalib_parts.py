@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from moleflow.utils.errors import UsageError
+from moleflow.utils.memory import map_large_blocks
 from moleflow.utils.torchvision_shim import import_torchvision
 
 ANY_BACKBONE, ANY_LAYER = "resnet18", "layer1"
@@ -23,6 +24,7 @@ def torch_model(name: str, model: str) -> Any:
         UsageError: anomalib is not installed.
     """
     require_anomalib(f"the peer {name!r}")
+    map_large_blocks()  # the greedy coreset frees and allocates some 20 MB thousands of times
     return getattr(importlib.import_module(f"anomalib.models.image.{name}.torch_model"), model)
 
 

@@ -26,6 +26,7 @@ class PaDiM(Peer):
         self.model.feature_extractor = nn.Identity()
         self.img_size, self.n_features, self.seed = img_size, n_features, seed
 
+    @torch.no_grad()
     def fit(self, batches: Iterable[Tensor]) -> None:
         """Mean and inverse covariance of each place."""
         features = torch.cat([batch.permute(0, 3, 1, 2) for batch in batches])
@@ -34,6 +35,7 @@ class PaDiM(Peer):
         self.model.memory_bank = [features[:, self.model.idx].contiguous()]
         self.model.fit()
 
+    @torch.no_grad()
     def score(self, features: Tensor) -> PeerScores:
         """Patch score: Mahalanobis distance to the place's Gaussian; image score: the map's largest value."""
         gaussian = self.model.gaussian

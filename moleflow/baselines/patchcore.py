@@ -35,6 +35,7 @@ class PatchCore(Peer):
         self.model.feature_extractor = nn.Identity()
         self.img_size, self.ratio, self.candidates, self.seed = img_size, coreset_ratio, candidates, seed
 
+    @torch.no_grad()
     def fit(self, batches: Iterable[Tensor]) -> None:
         """Fill the bank: a draw of all patches, then anomalib's k-center greedy coreset of it."""
         patches = torch.cat([batch.reshape(-1, batch.shape[-1]) for batch in batches])
@@ -45,6 +46,7 @@ class PatchCore(Peer):
         with quiet_and_seeded(self.seed):
             self.model.subsample_embedding(min(1.0, (kept + 0.5) / len(chosen)))  # it rounds down
 
+    @torch.no_grad()
     def score(self, features: Tensor) -> PeerScores:
         """Patch score: distance to the nearest kept patch; image score: the largest, reweighted (the paper's eq. 7)."""
         distances, nearest = self.nearest(features)
