@@ -1,5 +1,9 @@
-"""Detectors of others behind the same features: what the method is measured against."""
+"""Detectors of others behind the same data and evaluator: what the method is measured against."""
 
-from moleflow.baselines.registry import get_model, list_models_by_category
+from moleflow.utils.torchvision_shim import import_torchvision
+
+import_torchvision()  # timm and anomalib import torchvision
+
+from moleflow.baselines.registry import get_model, list_models_by_category  # noqa: E402
 
 __all__ = ["get_model", "list_models_by_category"]

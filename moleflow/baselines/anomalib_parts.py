@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
-import numpy as np
-import torch
-
+from moleflow.baselines.randomness import seeded
 from moleflow.utils.errors import UsageError
 from moleflow.utils.memory import map_large_blocks
 from moleflow.utils.torchvision_shim import import_torchvision
@@ -23,9 +21,18 @@ def torch_model(name: str, model: str) -> Any:
     Raises:
         UsageError: anomalib is not installed.
     """
-    require_anomalib(f"the peer {name!r}")
     map_large_blocks()  # the greedy coreset frees and allocates some 20 MB thousands of times
-    return getattr(importlib.import_module(f"anomalib.models.image.{name}.torch_model"), model)
+    return anomalib_part(f"models.image.{name}.torch_model", model)
+
+
+def anomalib_part(module: str, name: str) -> Any:
+    """Something from a module of anomalib, unchanged.
+
+    Raises:
+        UsageError: anomalib is not installed.
+    """
+    require_anomalib(f"the peer that wraps its {name}")
+    return getattr(importlib.import_module(f"anomalib.{module}"), name)
 
 
 def require_anomalib(who: str) -> None:
@@ -46,15 +53,19 @@ def require_anomalib(who: str) -> None:
 
 @contextmanager
 def quiet_and_seeded(seed: int) -> Iterator[None]:
-    """Let anomalib draw from torch's and numpy's global generators as if they had just been seeded; both are put back.
+    """``seeded``, and anomalib's progress bars are not shown."""
+    with seeded(seed), redirect_stderr(io.StringIO()):
+        yield
 
-    Its progress bars are not shown.
-    """
-    before = np.random.get_state()
-    with torch.random.fork_rng(devices=[]), redirect_stderr(io.StringIO()):
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(before)
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Let anomalib build its networks without a download; whoever asks for them fills in the weights."""
+    import timm
+
+    create = timm.create_model
+    timm.create_model = lambda *args, **kwargs: create(*args, **{**kwargs, "pretrained": False})
+    try:
+        yield
+    finally:
+        timm.create_model = create

@@ -1,6 +1,6 @@
 """PaDiM (Defard et al., ICPR 2020): a Gaussian of patch features at each place."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +21,13 @@ class PaDiM(Peer):
         seed: seed of their draw.
     """
 
-    def __init__(self, img_size: int, n_features: int = 100, seed: int = 0):
+    def __init__(self, img_size: int = 256, n_features: int = 100, seed: int = 0):
         self.model = torch_model("padim", "PadimModel")(ANY_BACKBONE, [ANY_LAYER], False, 1).eval()
         self.model.feature_extractor = nn.Identity()
         self.img_size, self.n_features, self.seed = img_size, n_features, seed
 
     @torch.no_grad()
-    def fit(self, batches: Iterable[Tensor]) -> None:
+    def fit(self, batches: Iterable[Tensor], held_out: Iterable[Tensor] = ()) -> None:
         """Mean and inverse covariance of each place."""
         features = torch.cat([batch.permute(0, 3, 1, 2) for batch in batches])
         draw = torch.randperm(features.shape[1], generator=torch.Generator().manual_seed(self.seed))
@@ -49,8 +49,13 @@ class PaDiM(Peer):
         )
         return PeerScores(maps.amax(dim=(1, 2, 3)).numpy(), maps[:, 0].numpy())
 
-    @property
-    def bytes(self) -> int:
+    def state(self) -> dict[str, Tensor]:
         """Means and inverse covariances of all places, and which channels they are of."""
-        kept = (self.model.gaussian.mean, self.model.gaussian.inv_covariance, self.model.idx)
-        return sum(part.numel() * part.element_size() for part in kept)
+        gaussian = self.model.gaussian
+        return {"mean": gaussian.mean, "inv_covariance": gaussian.inv_covariance, "channels": self.model.idx}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take them."""
+        gaussian = self.model.gaussian
+        gaussian.mean, gaussian.inv_covariance = state["mean"], state["inv_covariance"]
+        self.model.idx = state["channels"]

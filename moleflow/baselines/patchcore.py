@@ -1,6 +1,6 @@
 """PatchCore (Roth et al., CVPR 2022): distance to the nearest of a few kept training patches."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -29,14 +29,19 @@ class PatchCore(Peer):
     """
 
     def __init__(
-        self, img_size: int, coreset_ratio: float = 0.01, candidates: int = 20_000, neighbors: int = 9, seed: int = 0
+        self,
+        img_size: int = 256,
+        coreset_ratio: float = 0.01,
+        candidates: int = 20_000,
+        neighbors: int = 9,
+        seed: int = 0,
     ):
         self.model = torch_model("patchcore", "PatchcoreModel")([ANY_LAYER], ANY_BACKBONE, False, neighbors).eval()
         self.model.feature_extractor = nn.Identity()
         self.img_size, self.ratio, self.candidates, self.seed = img_size, coreset_ratio, candidates, seed
 
     @torch.no_grad()
-    def fit(self, batches: Iterable[Tensor]) -> None:
+    def fit(self, batches: Iterable[Tensor], held_out: Iterable[Tensor] = ()) -> None:
         """Fill the bank: a draw of all patches, then anomalib's k-center greedy coreset of it."""
         patches = torch.cat([batch.reshape(-1, batch.shape[-1]) for batch in batches])
         kept = max(1, int(self.ratio * len(patches)))
@@ -74,7 +79,10 @@ class PatchCore(Peer):
         """The kept patches, (kept, D)."""
         return self.model.memory_bank
 
-    @property
-    def bytes(self) -> int:
-        """The bank's."""
-        return self.bank.numel() * self.bank.element_size()
+    def state(self) -> dict[str, Tensor]:
+        """The bank."""
+        return {"bank": self.bank}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take the bank."""
+        self.model.memory_bank = state["bank"]

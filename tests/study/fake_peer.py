@@ -1,6 +1,6 @@
 """Names, and a peer that needs no anomalib."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ class MeanPeer(Peer):
     def __init__(self, img_size: int, seed: int = 0):
         self.img_size = img_size
 
-    def fit(self, batches: Iterable[Tensor]) -> None:
+    def fit(self, batches: Iterable[Tensor], held_out: Iterable[Tensor] = ()) -> None:
         """Keep the mean."""
         self.mean = torch.cat(list(batches)).mean((0, 1, 2))
 
@@ -34,10 +34,13 @@ class MeanPeer(Peer):
         maps = torch.nn.functional.interpolate(distances[:, None], size=(self.img_size, self.img_size))[:, 0]
         return PeerScores(distances.amax((1, 2)).numpy(), maps.numpy())
 
-    @property
-    def bytes(self) -> int:
-        """The mean's."""
-        return 4 * len(self.mean)
+    def state(self) -> dict[str, Tensor]:
+        """The mean."""
+        return {"mean": self.mean}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take it."""
+        self.mean = state["mean"]
 
 
 class MeanMethod(PeerMethod):

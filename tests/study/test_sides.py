@@ -28,7 +28,7 @@ class PlainPatchCore(PatchCore):
     def __init__(self, img_size: int, coreset_ratio: float = 0.01, candidates: int = 0, seed: int = 0):
         self.img_size, self.ratio = img_size, coreset_ratio
 
-    def fit(self, batches: Iterable[Tensor]) -> None:
+    def fit(self, batches: Iterable[Tensor], held_out: Iterable[Tensor] = ()) -> None:
         """Keep every so-manieth."""
         patches = torch.cat([batch.flatten(0, 2) for batch in batches])
         self.kept = patches[:: round(1 / self.ratio)]
