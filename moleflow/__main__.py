@@ -66,9 +66,25 @@ def _report(given: argparse.Namespace) -> int:
     return 0
 
 
+def _bench_flags(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+    parser.add_argument("--quick", action="store_true", help="Smaller shapes, fewer rounds: under a minute.")
+    parser.add_argument("--rows", nargs="+", default=(), metavar="ROW", help="Which rows (default: all).")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or auto (default: cpu).")
+    parser.add_argument("--data_path", type=Path, metavar="DIR", help="Classes in MVTec AD's layout (default: made).")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="Weights of resnet50_v1 (default: random).")
+
+
+def _bench(given: argparse.Namespace) -> int:
+    from benchmarks.table import run
+
+    return run(given.rows, given.quick, given.device, given.data_path, given.weights, given.json)
+
+
 VERBS = {
     "data check": Verb("Tell what a dataset's folder lacks or has twice.", _data_check_flags, _data_check),
     **{name: Verb(*row) for name, row in REGISTRY.items()},
+    "bench": Verb("Measure speed: ratios of two ways to do a thing, taken in turns.", _bench_flags, _bench),
     "report": Verb("Collect a folder's runs, findings, figures and tables in index.html.", _report_flags, _report),
 }
 

@@ -1,0 +1,57 @@
+"""Rows on inference: from images to maps, against the backbone's pass alone; mixed batches; latency."""
+
+from collections.abc import Sequence
+from functools import partial
+from statistics import quantiles
+
+import torch
+
+from benchmarks.row import Found, Row
+from benchmarks.setting import Setting
+from benchmarks.timing import alternating, in_ms, ratio, seconds_of
+
+LITE0, RESNET = "tf_efficientnet_lite0", "resnet50_v1"
+MIXED = 10
+
+
+@torch.no_grad()
+def routed_vs_backbone(backbone: str, setting: Setting) -> Found:
+    """Time of ``predict`` on one image over the time of its features."""
+    model, image = setting.model(backbone, MIXED), setting.images[:1]
+    ways = {"backbone": lambda: model.extractor(image), "routed": lambda: model.predict(image)}
+    times = alternating(ways, 5 * setting.rounds, setting.device)
+    return Found(ratio(times, "routed", "backbone"), in_ms(times))
+
+
+@torch.no_grad()
+def mixed_batch(setting: Setting) -> Found:
+    """Throughput on a batch of ten products over that on a batch of one."""
+    model, images = setting.model(LITE0, MIXED), setting.images[:MIXED]
+    one, ten = [next(iter(model.tasks))] * MIXED, list(model.tasks)
+    score = lambda tasks: model.predict(images, tasks)
+    times = alternating({"one": lambda: score(one), "ten": lambda: score(ten)}, setting.rounds, setting.device)
+    return Found(ratio(times, "one", "ten"), f"an image of {MIXED}: {in_ms(times, MIXED)}")
+
+
+@torch.no_grad()
+def latency(setting: Setting) -> Found:
+    """95th percentile of the milliseconds of a routed image."""
+    model, image = setting.model(LITE0, MIXED), setting.images[:1]
+    model.predict(image)
+    seconds = [seconds_of(lambda: model.predict(image), setting.device) for _ in range(20 * setting.rounds)]
+    return Found(*_percentiles(seconds))
+
+
+def _percentiles(seconds: Sequence[float]) -> tuple[float, str]:
+    cuts = [1e3 * cut for cut in quantiles(seconds, n=100, method="inclusive")]
+    return cuts[94], f"p50 {cuts[49]:.3g} ms, p95 {cuts[94]:.3g} ms, p99 {cuts[98]:.3g} ms"
+
+
+ROWS = {
+    "routed_vs_backbone_lite0": Row("one routed image with lite0 over its backbone's pass", "≤", 1.5,
+                                    partial(routed_vs_backbone, LITE0)),
+    "routed_vs_backbone_resnet50": Row("one routed image with resnet50_v1 over its backbone's pass", "≤", 1.15,
+                                       partial(routed_vs_backbone, RESNET)),
+    "mixed_batch": Row("throughput on a batch of ten products over a batch of one", "≥", 0.8, mixed_batch),
+    "latency_p95": Row("one routed image with lite0, 95th percentile, ms", "≤", None, latency),
+}  # fmt: skip
