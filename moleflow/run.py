@@ -41,8 +41,10 @@ from moleflow.trainer.progress_file import PROGRESS, ProgressFile
 from moleflow.trainer.regularizers.build import build_protector
 from moleflow.utils.env import choose_device, describe_environment
 from moleflow.utils.interrupt import held
-from moleflow.utils.io import read_json, write_json
 from moleflow.utils.log import RunLog, say
+
+REPORT, DIAGNOSTICS, COST = "report.html", "diagnostics.json", "cost.json"
+"""The page that is written last, what --run_diagnostics writes, and what a run has cost."""
 
 
 def data_root(run: RunConfig) -> Path:
@@ -132,7 +134,7 @@ class Runner:
             refuse_foreign(path)
             self._lock = RunLock(path)
         self.folder = opened or open_run(path, resolved.to_store(), run.output.resume, run.output.overwrite)
-        self.data.skipped.keep_in(self.folder.path / "skipped.json")
+        self.data.skipped.keep_in(self.folder.sums)
         self.keeper = ProgressFile(self.folder.path / PROGRESS, self._builds_on)
         self.evaluator = Evaluator(self.model, self.data, run.data.resize)
         self.cost = self._stored_cost()
@@ -154,9 +156,8 @@ class Runner:
         """
         if self.complete:
             return self.results()
-        for file in (self.report, self.diagnostics):  # a paused run's: they would pass for the whole run's
-            file.unlink(missing_ok=True)
-        write_json(self.folder.path / "env.json", describe_environment(self.device))
+        self.folder.sums.remove([REPORT, DIAGNOSTICS])  # a paused run's: they would pass for the whole run's
+        self.folder.sums.write_json("env.json", describe_environment(self.device))
         with RunLog(self.folder.path, self.config.output.tensorboard) as log:
             for doubt in self.data.doubts(self.stream):
                 say(f"warning: {doubt}")
@@ -188,19 +189,8 @@ class Runner:
     @property
     def complete(self) -> bool:
         """Whether every task is trained and evaluated, and the report is written."""
-        evaluated = all(self._evaluation_file(task).exists() for task in self.stream)
-        diagnosed = self.diagnostics.exists() or not self.config.output.run_diagnostics
-        return evaluated and diagnosed and self.report.exists()
-
-    @property
-    def report(self) -> Path:
-        """The page that is written last."""
-        return self.folder.path / "report.html"
-
-    @property
-    def diagnostics(self) -> Path:
-        """What --run_diagnostics writes."""
-        return self.folder.path / "diagnostics.json"
+        needed = [*map(_row_of, self.stream), REPORT, *([DIAGNOSTICS] if self.config.output.run_diagnostics else [])]
+        return all((self.folder.path / name).exists() for name in needed)
 
     def results(self, newest: Evaluation | None = None) -> dict[str, Any]:
         """The content of results.json, from the evaluations that are there and one that is to be written."""
@@ -210,8 +200,8 @@ class Runner:
 
     def evaluations(self) -> list[Evaluation]:
         """The evaluations that are there, in stream order."""
-        files = [self._evaluation_file(task) for task in self.stream]
-        return [read_evaluation(file) for file in files if file.exists()]
+        there = [name for name in map(_row_of, self.stream) if (self.folder.path / name).exists()]
+        return [read_evaluation(self.folder.sums.found(name)) for name in there]
 
     def refit(self, task: Task, before_commit: Callable[[], None]) -> None:
         """Fit a finished task's expert again on the base as it is, and replace it.
@@ -293,17 +283,16 @@ class Runner:
             self.cost.setdefault("halved_batch_sizes", {})[task.name] = used
 
     def _evaluate(self, task: Task, log: RunLog) -> None:
-        file = self._evaluation_file(task)
         last = task is self.stream[-1]
-        if not last and (file.exists() or self._is_past(task)):
+        if not last and ((self.folder.path / _row_of(task)).exists() or self._is_past(task)):
             return
         start = time.perf_counter()
         evaluation = self.evaluator.evaluate(self.stream[: task.index + 1])
         results = self.results(evaluation)
-        write_json(self.folder.path / "results.json", results)
+        self.folder.sums.write_json("results.json", results)
         log.forget(after_task=task.index)
         log.evaluation(task.index, results["final"]["routed"])
-        write_json(file, evaluation.to_dict())  # last: what is there is not done again
+        self.folder.sums.write_json(_row_of(task), evaluation.to_dict())  # last: what is there is not done again
         say(f"  {summary(results)}")
         self._note_cost(task, evaluation_seconds=time.perf_counter() - start)
 
@@ -314,15 +303,12 @@ class Runner:
     def _diagnose(self, log: RunLog) -> None:
         tasks = [task for task in self.stream if task.name in self.model.tasks]
         content = diagnose(self.model, self.data, tasks, self.config.data.resize)
-        write_json(self.diagnostics, content)
+        self.folder.sums.write_json(DIAGNOSTICS, content)
         for task in tasks:
             found = content["tasks"][task.name]
             log.diagnostics(task.index, dict(flattened(found)))
             for warning in found["warnings"]:
                 say(f"warning: {task.name}: {warning}")
-
-    def _evaluation_file(self, task: Task) -> Path:
-        return self.folder.path / "evaluations" / f"after_{task.index:03d}.json"
 
     def _skipped(self) -> dict[str, Any]:
         """What was left out of the stream's classes and of what its base was trained on."""
@@ -333,9 +319,10 @@ class Runner:
             say(line)
 
     def _stored_cost(self) -> dict[str, Any]:
-        file = self.folder.path / "cost.json"
+        if (self.folder.path / COST).exists():
+            return dict(self.folder.sums.read_json(COST))
         fields = ("seconds_per_task", "feature_seconds_per_task", "evaluation_seconds_per_task")
-        return read_json(file) if file.exists() else {name: {} for name in fields}
+        return {name: {} for name in fields}
 
     def _note_cost(self, task: Task, **seconds: float) -> None:
         for name, value in seconds.items():
@@ -345,7 +332,12 @@ class Runner:
         self.cost["base_bytes"] = entries["base"]["bytes"]
         self.cost["params_per_task"] = {name: parameters_of(self.model, name) for name in self.model.tasks}
         self.cost["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-        write_json(self.folder.path / "cost.json", self.cost)
+        self.folder.sums.write_json(COST, self.cost)
+
+
+def _row_of(task: Task) -> str:
+    """The file of the task matrix's row that is taken after a task."""
+    return f"evaluations/after_{task.index:03d}.json"
 
 
 def summary(results: dict[str, Any]) -> str:

@@ -2,13 +2,16 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from moleflow.data.images import BadImage
 from moleflow.data.sample import Sample
-from moleflow.utils.io import as_written, read_json, write_json
+from moleflow.utils.io import as_written
+from moleflow.utils.sums import Sums
 from moleflow.utils.text import shown
+
+FILE = "skipped.json"
+"""Where a run keeps them."""
 
 SHOWN = 50
 """Skipped images that are listed in a terminal."""
@@ -40,19 +43,19 @@ class SkippedImages:
 
     def __init__(self) -> None:
         self.images: dict[str, SkippedImage] = {}
-        self._file: Path | None = None
+        self._sums: Sums | None = None
         self._written: list[dict[str, str]] = []
 
-    def keep_in(self, file: Path) -> None:
-        """Add what the file holds from before, and keep all there from now on.
+    def keep_in(self, sums: Sums) -> None:
+        """Add what a run's folder holds from before, and keep all there from now on.
 
         Raises:
             MoleflowError: it is damaged or cannot be written.
         """
-        self._file = file
-        if file.exists():
+        self._sums = sums
+        if (file := sums.folder / FILE).exists():
             with as_written(file):
-                earlier = [SkippedImage(**row) for row in read_json(file)]
+                earlier = [SkippedImage(**row) for row in sums.read_json(FILE)]
                 self.images = {image.path: image for image in earlier} | self.images
                 self._written = [asdict(image) for image in earlier]
         self._write()
@@ -81,8 +84,8 @@ class SkippedImages:
 
     def _write(self) -> None:
         rows = self._rows()
-        if self._file is not None and rows != self._written:
-            write_json(self._file, rows)
+        if self._sums is not None and rows != self._written:
+            self._sums.write_json(FILE, rows)
             self._written = rows
 
 

@@ -1,8 +1,7 @@
 """Patch scores of a run's last evaluation, a file a class: statistics are made from them, without images or model."""
 
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +17,7 @@ from moleflow.evaluation.evaluator import ClassScores, Evaluator
 from moleflow.models.scoring.smoothing import PixelMap
 from moleflow.utils.errors import MoleflowError
 from moleflow.utils.io import write_bytes
+from moleflow.utils.sums import Sums, beside
 
 FOLDER = "scores"
 """Where a run keeps them."""
@@ -105,18 +105,22 @@ PLAIN = ("names", "labels", "defects", "routed_tasks", "oracle", "routed", "know
 """What is stored as it is."""
 
 
-def keep_scores(folder: Path, evaluator: Evaluator) -> None:
+def keep_scores(sums: Sums, evaluator: Evaluator) -> None:
     """Write what the evaluator scored last into a run's folder; classes that are not there any more lose their file."""
-    files = {file_of(folder, name): scores for name, scores in evaluator.scores.items()}
+    files = {file_of(sums.folder, name): scores for name, scores in evaluator.scores.items()}
     for file, scores in files.items():
-        kept_scores(evaluator, scores).save(file)
-    for file in set((folder / FOLDER).glob("*.npz")) - set(files):
-        file.unlink()
+        kept_scores(evaluator, scores).save(beside(file))
+    sums.adopt(_names(files))
+    sums.remove(_names(set((sums.folder / FOLDER).glob("*.npz")) - set(files)))
 
 
-def drop_scores(folder: Path) -> None:
+def drop_scores(sums: Sums) -> None:
     """Remove what ``keep_scores`` wrote."""
-    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    sums.remove(_names((sums.folder / FOLDER).glob("*.npz")))
+
+
+def _names(files: Iterable[Path]) -> list[str]:
+    return [f"{FOLDER}/{file.name}" for file in files]
 
 
 def read_scores(folder: Path) -> dict[str, KeptScores]:

@@ -6,7 +6,7 @@ from typing import Any
 from moleflow.evaluation.continual import mean_known
 from moleflow.registry.stored_run import StoredRun
 from moleflow.utils.errors import MoleflowError
-from moleflow.utils.io import as_written, read_json
+from moleflow.utils.io import as_written
 
 COLUMNS = ("task", "bytes", "seconds", "image AUROC", "sha256")
 
@@ -80,7 +80,7 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
 
 def _content(run: StoredRun, name: str) -> dict[str, Any]:
     file = run.path / name
-    content = read_json(file) if file.exists() else {}
+    content = run.folder.sums.read_json(name) if file.exists() else {}
     if not isinstance(content, dict):
         raise MoleflowError(f"{file} is damaged: expected a JSON object, found {type(content).__name__}.")
     return content

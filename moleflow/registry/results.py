@@ -8,7 +8,7 @@ from moleflow.evaluation.report.write import write_report
 from moleflow.registry.stored_run import StoredRun
 from moleflow.run import Runner
 from moleflow.utils.errors import UsageError
-from moleflow.utils.io import as_written, read_json, write_json
+from moleflow.utils.io import as_written
 
 DERIVED = ("report.html", "diagnostics.json", "results.csv", "predictions.csv")
 """What is written from the last evaluation."""
@@ -16,17 +16,16 @@ DERIVED = ("report.html", "diagnostics.json", "results.csv", "predictions.csv")
 
 def mark_stale(run: StoredRun, first_row: int, why: str) -> None:
     """Drop the rows of the task matrix from one on and what was derived from them; results.json says why it is old."""
+    sums = run.folder.sums
     results = run.path / "results.json"
     if results.exists():
         with as_written(results):
-            content = {**read_json(results), "stale": why}
-        write_json(results, content)
-    for file in (run.path / "evaluations").glob("after_*.json"):
-        if int(file.stem.removeprefix("after_")) >= first_row:
-            file.unlink()
-    for name in DERIVED:
-        (run.path / name).unlink(missing_ok=True)
-    drop_scores(run.path)
+            content = {**sums.read_json(results.name), "stale": why}
+        sums.write_json(results.name, content)
+    rows = [file.name for file in (run.path / "evaluations").glob("after_*.json")]
+    old = [f"evaluations/{name}" for name in rows if int(name[len("after_") : -len(".json")]) >= first_row]
+    sums.remove([*old, *DERIVED])
+    drop_scores(sums)
 
 
 def forget_cost(run: StoredRun, task: str) -> None:
@@ -34,11 +33,11 @@ def forget_cost(run: StoredRun, task: str) -> None:
     file = run.path / "cost.json"
     if file.exists():
         with as_written(file):
-            cost = read_json(file)
+            cost = run.folder.sums.read_json(file.name)
             for table in cost.values():
                 if isinstance(table, dict):
                     table.pop(task, None)
-        write_json(file, cost)
+        run.folder.sums.write_json(file.name, cost)
 
 
 def finish(runner: Runner) -> None:

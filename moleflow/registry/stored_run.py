@@ -21,7 +21,7 @@ from moleflow.trainer.links import refuse_links_out
 from moleflow.trainer.lock import RunLock
 from moleflow.utils.env import choose_device
 from moleflow.utils.errors import MoleflowError, UsageError
-from moleflow.utils.io import as_written, read_json, write_json
+from moleflow.utils.io import as_written, read_json
 from moleflow.utils.text import did_you_mean
 
 PLACES = "data_paths.json"
@@ -71,7 +71,7 @@ class StoredRun:
         if chosen or not results.exists():
             return list(chosen)
         with as_written(results):
-            return [str(name) for name in chain.from_iterable(read_json(results)["tasks"])]
+            return [str(name) for name in chain.from_iterable(self.folder.sums.read_json(results.name)["tasks"])]
 
     @property
     def pending(self) -> list[str]:
@@ -140,7 +140,7 @@ class StoredRun:
         self.content["run"]["stream"] |= flags
         self.content["flags"] |= flags
         self.content["sources"] |= dict.fromkeys(flags, "cli")
-        write_json(self.path / "config.json", self.content)
+        self.folder.sums.write_json("config.json", self.content)
 
     def _stream_flags(self, tasks: Sequence[Task]) -> dict[str, Any]:
         """What gives these tasks as a stream: scenario and order as configured where those still do."""
@@ -160,12 +160,14 @@ class StoredRun:
         """Class -> folder, where it is not the run's own."""
         file = self.path / PLACES
         with as_written(file):
-            return {name: str(Path(place)) for name, place in (read_json(file) if file.exists() else {}).items()}
+            content = self.folder.sums.read_json(PLACES) if file.exists() else {}
+            return {name: str(Path(place)) for name, place in content.items()}
 
     def write_places(self, classes: Sequence[str], folder: str | None) -> None:
         """Note where the images of classes lie; None: nothing new."""
         if folder is not None:
-            write_json(self.path / PLACES, {**self.places, **dict.fromkeys(classes, str(Path(folder).resolve()))})
+            new = dict.fromkeys(classes, str(Path(folder).resolve()))
+            self.folder.sums.write_json(PLACES, {**self.places, **new})
 
     def runner(self, tasks: Sequence[Task], places: Mapping[str, str], data_path: str | None = None) -> Runner:
         """What trains and evaluates this run with a stream of these tasks.
@@ -230,13 +232,14 @@ def writing(path: Path, device: str | None = None, on_bad_image: str | None = No
 
     Raises:
         UsageError: there is no run, or another process writes it.
-        MoleflowError: a link in it leads elsewhere.
+        MoleflowError: a link in it leads elsewhere, or its configuration is not as it was written.
     """
     StoredRun(path)  # leaves no lock in a folder without a run
     refuse_links_out(path)
     with RunLock(path):
+        RunFolder(path).tidy()
         stored = StoredRun(path, device, on_bad_image)
-        stored.folder.tidy()
+        stored.folder.sums.found("config.json")
         yield stored
 
 

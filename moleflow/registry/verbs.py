@@ -117,14 +117,14 @@ def _ledger(given: argparse.Namespace) -> int:
 def _verify(given: argparse.Namespace) -> int:
     from moleflow.registry.journal import in_words
     from moleflow.registry.stored_run import StoredRun
-    from moleflow.registry.verify import unlisted, verify
+    from moleflow.registry.verify import notes, verify
 
     run = StoredRun(given.run, given.device)
     problems = list(verify(run))
     if interrupted := in_words(run.path):
         print(f"note: {interrupted}")
-    for name in unlisted(run):
-        print(f"note: {name} is not listed in stream.json and has no effect")
+    for note in notes(run):
+        print(f"note: {note}")
     print("\n".join(problems) if problems else f"{run.path}: {len(run.folder.finished)} tasks, everything as it was")
     return int(bool(problems))
 

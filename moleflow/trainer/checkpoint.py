@@ -17,7 +17,8 @@ from moleflow.models.mole_nf import MoLEFlow
 from moleflow.models.task import base_state, expert_state, load_expert, tell_experts_changed
 from moleflow.trainer.links import refuse_outside
 from moleflow.utils.errors import MoleflowError, UsageError
-from moleflow.utils.io import TEMPORARY, read_json, read_tensors, sha256_of, write_json, write_tensors
+from moleflow.utils.io import TEMPORARY, read_json, read_tensors, sha256_of, write_tensors
+from moleflow.utils.sums import NEXT, Sums, beside
 from moleflow.utils.text import shown
 
 SCHEMA = 1
@@ -29,12 +30,16 @@ LONGEST_NAME = 250
 class RunFolder:
     """The folder of one run: configuration, base, experts, manifest.
 
+    Attributes:
+        sums: lists the hashes of all its lasting files that are no tensors; they are written through it.
+
     Args:
         path: the folder; it exists.
     """
 
     def __init__(self, path: Path):
         self.path = path
+        self.sums = Sums(path)
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -133,7 +138,7 @@ class RunFolder:
         for file in files | {f"experts/{own}", f"probes/{own}"}:
             refuse_outside(self.path, self.path / file)
             (self.path / file).unlink(missing_ok=True)
-            _beside(self.path / file).unlink(missing_ok=True)
+            beside(self.path / file).unlink(missing_ok=True)
 
     def files(self) -> Iterator[dict[str, Any]]:
         """What the manifest says of each file: name, hash, size."""
@@ -178,26 +183,27 @@ class RunFolder:
     ) -> dict[str, Any]:
         """Write what will be ``file`` once the manifest says so, and give its entry."""
         self.settle()  # what waits there from before a kill may be listed
-        waiting = _beside(self.path / file)
+        waiting = beside(self.path / file)
         refuse_outside(self.path, waiting.parent)
         write_tensors(waiting, tensors, metadata)
         return {"file": file, "sha256": sha256_of(waiting), "bytes": waiting.stat().st_size}
 
     def _commit(self, manifest: dict[str, Any]) -> None:
-        write_json(self.path / "stream.json", manifest)
+        self.sums.write_json("stream.json", manifest)
         self.settle()
 
     def settle(self) -> None:
         """Give every listed file that still waits, after a kill, its name; only who may write the folder does this."""
+        self.sums.settle()
         for listed in self.files():
-            waiting = _beside(self.path / listed["file"])
+            waiting = beside(self.path / listed["file"])
             if waiting.exists() and sha256_of(waiting) == listed["sha256"]:
                 waiting.replace(self.path / listed["file"])
 
     def tidy(self) -> None:
         """After a kill: settle, then remove what was never listed or never finished; only who may write does this."""
         self.settle()
-        for left in [*self.path.rglob(TEMPORARY), *self.path.rglob("*.next")]:
+        for left in [*self.path.rglob(TEMPORARY), *self.path.rglob(f"*{NEXT}")]:
             left.unlink(missing_ok=True)
 
     def verified(self, entry: dict[str, Any]) -> Path:
@@ -208,7 +214,7 @@ class RunFolder:
         """
         file = self.path / entry["file"]
         refuse_outside(self.path, file)
-        waiting = _beside(file)
+        waiting = beside(file)
         if waiting.exists() and sha256_of(waiting) == entry["sha256"]:
             return waiting
         way_out = "restore it, or train again with --overwrite."
@@ -217,10 +223,6 @@ class RunFolder:
         if sha256_of(file) != entry["sha256"]:
             raise MoleflowError(f"{file} differs from its hash in stream.json; {way_out}")
         return file
-
-
-def _beside(file: Path) -> Path:
-    return file.with_name(file.name + ".next")
 
 
 def file_name(task: Task) -> str:

@@ -9,7 +9,8 @@ from moleflow.trainer.checkpoint import RunFolder
 from moleflow.trainer.links import refuse_links_out
 from moleflow.trainer.lock import LOCK
 from moleflow.utils.errors import MoleflowError, UsageError
-from moleflow.utils.io import TEMPORARY, read_json, write_json
+from moleflow.utils.io import TEMPORARY
+from moleflow.utils.sums import NEXT, SUMS
 
 
 def open_run(path: Path, config: dict[str, Any], resume: bool, overwrite: bool) -> RunFolder:
@@ -26,11 +27,13 @@ def open_run(path: Path, config: dict[str, Any], resume: bool, overwrite: bool) 
     """
     refuse_foreign(path)
     refuse_links_out(path)
+    folder = RunFolder(path)
     if (path / "config.json").exists():
         if overwrite:
             _empty(path)
         elif resume:
-            _refuse_other_config(path, config)
+            folder.tidy()
+            _refuse_other_config(folder, config)
         else:
             raise UsageError(
                 f"There is a run in {path}; continue it with --resume, replace it with --overwrite, "
@@ -38,10 +41,9 @@ def open_run(path: Path, config: dict[str, Any], resume: bool, overwrite: bool) 
             )
     try:
         path.mkdir(parents=True, exist_ok=True)
-        write_json(path / "config.json", config)
+        folder.sums.write_json("config.json", config)
     except (OSError, MoleflowError) as error:
         raise UsageError(f"The run folder {path} cannot be written ({error}); give a --log_dir that can.") from error
-    folder = RunFolder(path)
     folder.tidy()
     return folder
 
@@ -54,16 +56,18 @@ def refuse_foreign(path: Path) -> None:
     """
     if (path / "config.json").exists() or not path.is_dir():
         return
-    if any(item.name != LOCK and not item.match(TEMPORARY) for item in path.iterdir()):
+    early = {LOCK, SUMS, f"config.json{NEXT}"}
+    if any(item.name not in early and not item.match(TEMPORARY) for item in path.iterdir()):
         raise UsageError(f"{path} is not empty and holds no run (no config.json); choose another --experiment_name.")
 
 
 def _empty(path: Path) -> None:
-    """Remove all that is in a run's folder but its lock, which whoever empties it holds; config.json goes last.
+    """Remove all that is in a run's folder but its lock, which whoever empties it holds.
 
-    A kill on the way leaves a folder that still counts as a run.
+    The list of hashes goes first, config.json last: a kill on the way leaves a folder that still counts as a run, and
+    nothing is missed in it.
     """
-    for item in sorted(path.iterdir(), key=lambda item: item.name == "config.json"):
+    for item in sorted(path.iterdir(), key=lambda item: (item.name == "config.json", item.name != SUMS)):
         if item.is_dir() and not item.is_symlink():
             shutil.rmtree(item)
         elif item.name != LOCK:
@@ -94,8 +98,8 @@ FREE_TO_CHANGE = {
 """Flags that a resumed run may change: they say where and how, not what (and results.json names each skipped image)."""
 
 
-def _refuse_other_config(path: Path, config: dict[str, Any]) -> None:
-    old, new = read_json(path / "config.json")["flags"], config["flags"]
+def _refuse_other_config(folder: RunFolder, config: dict[str, Any]) -> None:
+    old, new = folder.sums.read_json("config.json")["flags"], config["flags"]
     plain = lambda value: list(value) if isinstance(value, tuple) else value
     differing = [
         flag for flag in {**old, **new} if flag not in FREE_TO_CHANGE and plain(old.get(flag)) != plain(new.get(flag))
@@ -103,5 +107,6 @@ def _refuse_other_config(path: Path, config: dict[str, Any]) -> None:
     if differing:
         changes = ", ".join(f"--{flag} was {old.get(flag)!r}, is {new.get(flag)!r}" for flag in differing[:5])
         raise UsageError(
-            f"--resume found another configuration in {path}: {changes}; use the old one, or another --experiment_name."
+            f"--resume found another configuration in {folder.path}: {changes}; use the old one, or another "
+            "--experiment_name."
         )

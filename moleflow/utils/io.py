@@ -72,11 +72,16 @@ def write_json(path: str | Path, content: Any) -> None:
     Raises:
         MoleflowError: the content is no JSON (NaN and infinity are not: write None), or the file cannot be written.
     """
+    write_bytes(path, json_bytes(path, content))
+
+
+def json_bytes(path: str | Path, content: Any) -> bytes:
+    """What ``write_json`` writes. Raises MoleflowError, which names the file, where the content is no JSON."""
     try:
         text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise MoleflowError(f"cannot write {path}: its content is no valid JSON ({error})") from error
-    write_text(path, text + "\n")
+    return (text + "\n").encode("utf-8", "backslashreplace")
 
 
 def write_tensors(

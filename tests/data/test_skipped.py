@@ -8,6 +8,7 @@ from moleflow.data.images import BadImage
 from moleflow.data.sample import Sample
 from moleflow.data.skipped import SHOWN, SkippedImages, in_words
 from moleflow.utils.errors import MoleflowError
+from moleflow.utils.sums import SUMS, Sums
 
 
 def sample(name: str, owner: str = "bolt", mask: Path | None = None) -> Sample:
@@ -34,23 +35,26 @@ def test_a_later_process_knows_them_and_what_is_sound_again_is_gone(tmp_path: Pa
     first = SkippedImages()
     first.note([one], [BadImage(one.path, "odd")], "train")
     assert not file.exists()
-    first.keep_in(file)
+    first.keep_in(Sums(tmp_path))
     first.note([other], [BadImage(other.path, "odder")], "train")
     second = SkippedImages()
-    second.keep_in(file)
+    second.keep_in(Sums(tmp_path))
     assert second.of(["bolt"]) == first.of(["bolt"])
     second.forgive([one])
     third = SkippedImages()
-    third.keep_in(file)
+    third.keep_in(Sums(tmp_path))
     assert [row["path"] for row in third.of(["bolt"])["images"]] == ["b.png"]
     file.write_text('[{"path": "a.png"}]')
+    with pytest.raises(MoleflowError, match=r"skipped.json differs from its hash"):
+        SkippedImages().keep_in(Sums(tmp_path))
+    (tmp_path / SUMS).unlink()
     with pytest.raises(MoleflowError, match=r"skipped.json is damaged"):
-        SkippedImages().keep_in(file)
+        SkippedImages().keep_in(Sums(tmp_path))
 
 
 def test_nothing_is_written_where_nothing_was_skipped(tmp_path: Path) -> None:
     skipped = SkippedImages()
-    skipped.keep_in(tmp_path / "skipped.json")
+    skipped.keep_in(Sums(tmp_path))
     skipped.note([sample("a.png")], [], "test")
     skipped.forgive([sample("a.png")])
     assert list(tmp_path.iterdir()) == []

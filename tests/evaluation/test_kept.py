@@ -16,6 +16,7 @@ from moleflow.evaluation.evaluator import Evaluator
 from moleflow.evaluation.kept import KeptScores, drop_scores, file_of, keep_scores, read_scores
 from moleflow.evaluation.metrics import image_metrics, pixel_metrics
 from moleflow.utils.errors import MoleflowError
+from moleflow.utils.sums import Sums
 
 NAMES = ["a", "b/c"]
 
@@ -57,7 +58,7 @@ def evaluator(tmp_path_factory) -> Evaluator:
 
 @pytest.fixture
 def kept(evaluator, tmp_path) -> dict[str, KeptScores]:
-    keep_scores(tmp_path, evaluator)
+    keep_scores(Sums(tmp_path), evaluator)
     return read_scores(tmp_path)
 
 
@@ -121,9 +122,9 @@ def test_far_outliers_stay_finite_and_on_top(kept, tmp_path):
 def test_the_same_scores_give_the_same_bytes_and_gone_classes_go(kept, evaluator, tmp_path):
     before = {file.name: file.read_bytes() for file in (tmp_path / "scores").iterdir()}
     (tmp_path / "scores" / "gone.npz").write_bytes(b"")
-    keep_scores(tmp_path, evaluator)
+    keep_scores(Sums(tmp_path), evaluator)
     assert {file.name: file.read_bytes() for file in (tmp_path / "scores").iterdir()} == before
-    drop_scores(tmp_path)
+    drop_scores(Sums(tmp_path))
     assert read_scores(tmp_path) == {}
 
 

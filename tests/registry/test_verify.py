@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_whole_run_is_found_whole_and_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = fresh(tmp_path)
     before = digests(run, "*.*", "*/*")
+    capsys.readouterr()
     assert verb("verify", run) == 0
     assert capsys.readouterr().out == f"{run}: 3 tasks, everything as it was\n"
     assert digests(run, "*.*", "*/*") == before
@@ -54,7 +56,7 @@ def test_an_expert_that_was_changed_together_with_its_hash_scores_differently(tm
     write_tensors(file, {**state, name: state[name] + torch.ones_like(state[name])})
     manifest = RunFolder(run).manifest
     manifest["tasks"][1]["sha256"] = sha256_of(file)
-    write_json(run / "stream.json", manifest)
+    RunFolder(run).sums.write_json("stream.json", manifest)
     problems = list(verify(StoredRun(run)))
     assert len(problems) == 1
     assert f"{file} scores its probe differently" in problems[0]
@@ -111,7 +113,68 @@ def test_a_lost_manifest_and_a_damaged_json_are_named(tmp_path: Path, capsys: py
     assert verb("verify", run) == 1
     told = capsys.readouterr().out
     assert "stream.json is missing" in told
-    assert "cost.json" in told
+    assert "cost.json differs from its hash" in told
+
+
+HASHED = (
+    *("config.json", "results.json", "results.csv", "evaluations/after_001.json", "scores/washer.npz"),
+    *("report.html", "predictions.csv", "cost.json", "env.json", "stream.json"),
+)
+
+
+def change_one_digit(file: Path) -> None:
+    """As a slip of an editor, or of a disk, does it: what is left can still be read."""
+    data = bytearray(file.read_bytes())
+    place = next(place for place in reversed(range(len(data))) if chr(data[place]).isdigit())
+    data[place] ^= 1
+    file.write_bytes(data)
+
+
+def test_a_changed_number_is_named_and_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fresh(tmp_path)
+    for name in HASHED:
+        before = (run / name).read_bytes()
+        change_one_digit(run / name)
+        (line,) = RunFolder(run).sums.problems()
+        assert line.startswith(f"{run / name} differs from its hash in SHA256SUMS: restore it")
+        (run / name).write_bytes(before)
+    change_one_digit(run / "results.json")
+    capsys.readouterr()
+    assert verb("verify", run) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{run / 'results.json'} differs from its hash")
+
+
+def test_nothing_is_built_on_a_changed_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("config.json", "evaluations/after_000.json", "cost.json"):
+        run = fresh(tmp_path / name.replace("/", "-"), "fabric", "washer")
+        change_one_digit(run / name)
+        before = digests(run)
+        assert verb("add-task", run, "--task", "biscuit") == 1
+        assert f"{run / name} differs from its hash" in capsys.readouterr().err
+        assert (run / name).read_bytes() != (original("fabric", "washer") / name).read_bytes()
+        assert digests(run).items() >= before.items(), "no expert has changed"
+
+
+def test_a_run_of_an_older_version_is_told_so_and_verified_as_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fresh(tmp_path)
+    (run / "SHA256SUMS").unlink()
+    assert verb("verify", run) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("note: there is no SHA256SUMS, as in runs of older versions")
+    assert told[1:] == [f"{run}: 3 tasks, everything as it was"]
+    (run / "cost.json").write_text("{")
+    assert verb("verify", run) == 1
+    assert str(run / "cost.json") in capsys.readouterr().out
+    shutil.copy(original(*CLASSES) / "cost.json", run)
+    assert verb("evaluate", run) == 0
+    capsys.readouterr()
+    assert verb("verify", run) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "note: config.json, stream.json: not listed in SHA256SUMS, so only read, not hashed"
+    )
 
 
 def test_the_ledger_counts_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

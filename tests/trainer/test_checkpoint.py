@@ -10,7 +10,6 @@ from fakes import TINY, tiny_model, train_task, trained
 from moleflow.config.task import Task
 from moleflow.config.variants import Flow
 from moleflow.models.task import base_state, expert_state
-from moleflow.trainer import checkpoint
 from moleflow.trainer.checkpoint import RunFolder
 from moleflow.trainer.opening import open_run
 from moleflow.utils.errors import MoleflowError, UsageError
@@ -157,7 +156,7 @@ def test_a_kill_while_a_moving_base_is_replaced_loses_nothing(tmp_path, monkeypa
 
     def killed(self, manifest):
         if listed:
-            checkpoint.write_json(self.path / "stream.json", manifest)
+            self.sums.write_json("stream.json", manifest)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(RunFolder, "_commit", killed)

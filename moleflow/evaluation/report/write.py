@@ -24,12 +24,15 @@ from moleflow.evaluation.report.figures import (
 from moleflow.evaluation.report.html import write_report as write_page
 from moleflow.evaluation.report.table import print_results
 from moleflow.evaluation.results import write_csv
-from moleflow.utils.io import read_json, write_rows
+from moleflow.utils.io import write_rows
 from moleflow.utils.log import read_metrics
+from moleflow.utils.sums import Sums, beside
 from moleflow.utils.text import shown
 
 TITLES = {"image_auroc": "image AUROC", "pixel_ap": "pixel AP"}
 """Metrics whose task matrix is drawn."""
+FIGURES = "figures"
+"""Where a run keeps them."""
 
 
 def write_report(folder: Path, results: dict[str, Any], evaluator: Evaluator, run: RunConfig) -> None:
@@ -43,11 +46,14 @@ def write_report(folder: Path, results: dict[str, Any], evaluator: Evaluator, ru
     """
     print_results(results, Console())
     if evaluator.scores:
-        write_csv(results, folder / "results.csv")
-        write_predictions(evaluator, folder / "predictions.csv")
-        keep_scores(folder, evaluator) if run.output.keep_scores else drop_scores(folder)
+        sums = Sums(folder)
+        write_csv(results, beside(folder / "results.csv"))
+        write_predictions(evaluator, beside(folder / "predictions.csv"))
+        keep_scores(sums, evaluator) if run.output.keep_scores else drop_scores(sums)
         figures = draw_figures(folder, results, evaluator) if run.output.figures else []
-        write_page(folder, results, read_json(folder / "cost.json"), figures, folder / "report.html")
+        sums.adopt(["results.csv", "predictions.csv", *(f"{FIGURES}/{file.name}" for file in figures)])
+        write_page(folder, results, sums.read_json("cost.json"), figures, beside(folder / "report.html"))
+        sums.adopt(["report.html"])
     print(f"{'report' if (folder / 'report.html').exists() else 'run'}: {folder / 'report.html'}")
 
 
@@ -85,29 +91,30 @@ def _cell(value: float) -> str:
 
 
 def draw_figures(folder: Path, results: dict[str, Any], evaluator: Evaluator) -> list[Path]:
-    """Write the figures of a run.
+    """Write the figures of a run beside their places.
 
     Returns:
-        Their files, in the order a reader wants them.
+        Their places, in the order a reader wants them.
     """
-    figures = folder / "figures"
-    figures.mkdir(exist_ok=True)
+    figures = folder / FIGURES
     tasks = ["+".join(classes) for classes in results["tasks"]]
     files = []
     for name, scores in evaluator.scores.items():
         files.append(figures / f"gallery_{quote(name, safe='')}.png")
-        heatmap_gallery(gallery_rows(evaluator, scores), files[-1], name)
+        heatmap_gallery(gallery_rows(evaluator, scores), beside(files[-1]), name)
     files.append(figures / "score_histograms.png")
     thresholds = {
         name: _number(evaluator.model.threshold(scores.task).item()) for name, scores in evaluator.scores.items()
     }
-    score_histograms({name: (s.labels, s.routed) for name, s in evaluator.scores.items()}, thresholds, files[-1])
+    score_histograms(
+        {name: (s.labels, s.routed) for name, s in evaluator.scores.items()}, thresholds, beside(files[-1])
+    )
     for metric, title in TITLES.items():
         files.append(figures / f"task_matrix_{metric}.png")
-        task_matrix(results["matrix"][metric], tasks, f"{title}, oracle route", files[-1])
+        task_matrix(results["matrix"][metric], tasks, f"{title}, oracle route", beside(files[-1]))
     files.append(figures / "training_curves.png")
-    training_curves(_losses(folder), files[-1])
-    return [file for file in files if file.exists()]
+    training_curves(_losses(folder), beside(files[-1]))
+    return [file for file in files if beside(file).exists()]
 
 
 def gallery_rows(evaluator: Evaluator, scores: ClassScores, most: int = 5) -> list[GalleryRow]:
