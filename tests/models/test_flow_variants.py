@@ -171,7 +171,8 @@ def test_f11_with_a_1x1_context_is_the_plain_coupling(around):
         for subnet in (wide, of_one_patch(wide))
     ]
     x = drawn(2, *SHAPE)
-    ((z,), logdet), ((expected,), its_logdet) = (coupling([x], c=["a"]) for coupling in couplings)
+    (halves, logdet), (its_halves, its_logdet) = (coupling(x.chunk(2, dim=-1), c=["a"]) for coupling in couplings)
+    z, expected = torch.cat(halves, dim=-1), torch.cat(its_halves, dim=-1)
     torch.testing.assert_close(z, expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(logdet, its_logdet, rtol=0, atol=1e-12)
     assert (z - x).abs().max() > 0.1

@@ -216,3 +216,12 @@ def test_the_border_ramp_pulls_to_the_images_median_whatever_the_scores_sign():
     assert out[0, 0, 2].item() == pytest.approx(-35.0)
     assert out[0, 2, 2].item() == -20.0
     assert torch.equal(out[1], scores[1])
+
+
+@pytest.mark.parametrize("mix", [{}, {4.0: 1.0}, {2.0: 0.6, 4.0: 0.4}])
+def test_a_pixel_map_is_the_bilinear_enlargement_blurred(mix):
+    scores = torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    pixels = torch.nn.functional.interpolate(scores[:, None], size=(40, 40), mode="bilinear", align_corners=False)
+    expected = sum(weight * gaussian_blur(pixels, sigma) for sigma, weight in mix.items()) if mix else pixels
+    torch.testing.assert_close(PixelMap(40, mix)(scores), expected[:, 0])
+    torch.testing.assert_close(PixelMap(40, mix)(scores.float()), expected[:, 0].float())

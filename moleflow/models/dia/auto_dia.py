@@ -7,6 +7,7 @@ from FrEIA.framework import SequenceINN
 from torch import Tensor, nn
 
 from moleflow.config.task import Task
+from moleflow.models.coupling import Halves
 from moleflow.models.dia.coupling_dia import CouplingDia
 from moleflow.models.task import PerTask
 
@@ -30,14 +31,14 @@ class FirstBlocks(nn.Module):
         self.blocks = blocks
         self.register_buffer("active", torch.tensor(active))
 
-    def forward(self, x: Tensor, c: Sequence[str], rev: bool = False) -> tuple[Tensor, Tensor]:
-        """As FrEIA's sequence: (B, H, W, D) -> (B, H, W, D) and the log|det| of this direction, (B, H, W)."""
+    def forward(self, x_or_z: Halves, c: Sequence[str], rev: bool = False) -> tuple[Halves, Tensor]:
+        """As FrEIA's sequence: halves to halves and the log|det| of this direction, (B, H, W)."""
         acting = list(self.blocks.module_list)[: int(self.active)]
-        logdet = x.new_zeros(())
+        logdet = x_or_z[0].new_zeros(())
         for block in reversed(acting) if rev else acting:
-            (x,), change = block([x], c=c, rev=rev)
+            x_or_z, change = block(x_or_z, c=c, rev=rev)
             logdet = logdet + change
-        return x, logdet
+        return x_or_z, logdet
 
 
 class AutoDia(CouplingDia):

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from moleflow.models.coupling import coupling_sequence
+from moleflow.models.coupling import coupling_sequence, through
 from moleflow.models.stages import InvertibleStage
 from moleflow.models.task import PerTask
 
@@ -46,8 +46,8 @@ class CouplingDia(InvertibleStage):
 
     def forward(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
         """(B, H, W, D) -> z (B, H, W, D) and log|det| (B, H, W)."""
-        return self.blocks[task](x, c=[task])
+        return through(self.blocks[task], x, task)
 
     def inverse(self, z: Tensor, task: str) -> Tensor:
         """z -> x, both (B, H, W, D)."""
-        return self.blocks[task](z, c=[task], rev=True)[0]
+        return through(self.blocks[task], z, task, rev=True)[0]

@@ -1,5 +1,7 @@
 """S5: from patch scores (B, H, W) to a pixel map (B, h, h)."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -7,6 +9,8 @@ from torch.nn import functional as F
 
 class PixelMap(nn.Module):
     """Bilinear enlargement to the input size, then a fixed mix of Gaussians there.
+
+    Both are linear and go along rows and columns apart, so together they are A·s·Aᵀ with one small matrix a Gaussian.
 
     Args:
         size: side h of the map, in pixels.
@@ -20,9 +24,21 @@ class PixelMap(nn.Module):
 
     def forward(self, patch_scores: Tensor) -> Tensor:
         """(B, H, W) -> (B, h, h)."""
-        pixels = F.interpolate(patch_scores[:, None], size=(self.size, self.size), mode="bilinear", align_corners=False)
-        blurred = [weight * gaussian_blur(pixels, sigma) for sigma, weight in self.mix.items()]
-        return torch.stack(blurred or [pixels]).sum(0)[:, 0]
+        mix = self.mix or {0.0: 1.0}
+        return torch.stack([weight * self._spread(patch_scores, sigma) for sigma, weight in mix.items()]).sum(0)
+
+    def _spread(self, scores: Tensor, sigma: float) -> Tensor:
+        rows, columns = (spreading(cells, self.size, sigma).to(scores) for cells in scores.shape[1:])  # (h, H), (h, W)
+        return rows @ scores @ columns.T  # (B, h, h)
+
+
+@lru_cache(maxsize=16)
+def spreading(cells: int, size: int, sigma: float) -> Tensor:
+    """Matrix (size, cells), float64, of the enlargement and the blur along one axis; σ in pixels, 0: no blur."""
+    units = torch.eye(cells, dtype=torch.float64)[:, None]  # each cell alone, (cells, 1, cells)
+    pixels = F.interpolate(units, size=size, mode="linear", align_corners=False)[..., None]  # (cells, 1, size, 1)
+    blurred = gaussian_blur(pixels, sigma) if sigma else pixels
+    return blurred[:, 0, :, 0].T.contiguous()
 
 
 def gaussian_blur(pixels: Tensor, sigma: float) -> Tensor:

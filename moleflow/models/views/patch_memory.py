@@ -18,6 +18,11 @@ def rooted(features: Tensor) -> Tensor:
     return features.sign() * features.abs().sqrt()
 
 
+def squared_length(points: Tensor) -> Tensor:
+    """(n, d) -> (n,)."""
+    return points.square().sum(1)
+
+
 def spread_out(points: Tensor, count: int) -> Tensor:
     """Indices (count,) of points (n, d) that cover all: each is the farthest from those before it.
 
@@ -54,7 +59,9 @@ class Bank(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Distance of each patch to the nearest one kept, (B, H, W, D) -> (B, H, W)."""
-        return torch.cdist(rooted(features).flatten(0, 2), self.patches).amin(1).unflatten(0, features.shape[:3])
+        patches = rooted(features).flatten(0, 2)
+        beyond = torch.addmm(squared_length(self.patches), patches, self.patches.T, alpha=-2).amin(1)  # ‖b‖² − 2ab
+        return (beyond + squared_length(patches)).clamp_min(0).sqrt().unflatten(0, features.shape[:3])
 
 
 class PatchMemory(View):
