@@ -1,5 +1,7 @@
 """Dinomaly (Guo et al., CVPR 2025): a transformer draws DINOv2's features again through a noisy bottleneck."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -31,7 +33,7 @@ class Dinomaly(ImagePeer):
         encoder_name: timm's name of a DINOv2 transformer.
         encoder_weights: file of its weights; None: where the resolver finds them.
         random_encoder: a random one, knowingly.
-        decoder_depth: blocks of the decoder; the model compares eight.
+        target_layers: eight blocks of the encoder whose features are drawn; None: the model's own.
         training: how long.
         seed: of first weights, order and dropout.
     """
@@ -45,14 +47,15 @@ class Dinomaly(ImagePeer):
         encoder_name: str = "vit_base_patch14_reg4_dinov2",
         encoder_weights: str | None = None,
         random_encoder: bool = False,
-        decoder_depth: int = 8,
+        target_layers: Sequence[int] | None = None,
         training: Training | None = None,
         seed: int = 0,
     ):
         super().__init__(img_size, side or img_size // 14 * 14, training, seed)
         self.make = torch_model("dinomaly", "DinomalyModel")
         self.make_optimizer = anomalib_part("models.image.dinomaly.components.optimizer", "StableAdamW")
-        self.encoder_name, self.decoder_depth = encoder_name, decoder_depth
+        self.encoder_name = encoder_name
+        self.target_layers = None if target_layers is None else list(target_layers)
         self.normalization = find_backbone(encoder_name).normalization
         self.weights = resolve_weights(encoder_name, encoder_weights, random_encoder, seed)
         self.steps = _Steps()
@@ -65,7 +68,7 @@ class Dinomaly(ImagePeer):
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         """Encoder, bottleneck, decoder."""
         with offline():
-            model = self.make(self.encoder_name, decoder_depth=self.decoder_depth)
+            model = self.make(self.encoder_name, target_layers=self.target_layers)
         load_exactly(model.encoder.feature_extractor, self.weights)
         model.requires_grad_(False)
         for part in (model.bottleneck, model.decoder):

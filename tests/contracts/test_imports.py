@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RANKS = {
     "utils": 0, "config": 1, "data": 2, "extractors": 3, "models": 4, "losses": 5,
     "trainer": 6, "evaluation": 6, "baselines": 7, "analysis": 7, "run": 8, "registry": 9,
-    "study": 10, "__main__": 11,
+    "study": 10, "experiments": 10, "__main__": 11,
 }  # fmt: skip
 """Package -> height; a module may import from its own package and from lower ones."""
 FILES = sorted((ROOT / "moleflow").rglob("*.py"))

@@ -1,0 +1,1 @@
+"""Many experiments from one file: any model on any data, one table of all."""
