@@ -6,7 +6,7 @@ import sys
 from moleflow.config.cli import parse, print_config
 from moleflow.utils.errors import MoleflowError
 from moleflow.utils.interrupt import listening
-from moleflow.utils.memory import is_out_of_memory
+from moleflow.utils.memory import is_out_of_memory, reuse_blocks
 
 
 def main() -> int:
@@ -21,6 +21,7 @@ def main() -> int:
         from moleflow.evaluation.report.write import write_report
         from moleflow.run import Runner
 
+        reuse_blocks()
         with listening(), Runner(resolved) as runner:
             results = runner.run()
             write_report(runner.folder.path, results, runner.evaluator, resolved.run)

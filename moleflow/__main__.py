@@ -11,7 +11,7 @@ from moleflow.config.cli import Parser
 from moleflow.registry.verbs import REGISTRY
 from moleflow.utils.errors import MoleflowError, UsageError
 from moleflow.utils.interrupt import listening
-from moleflow.utils.memory import is_out_of_memory
+from moleflow.utils.memory import is_out_of_memory, reuse_blocks
 from moleflow.utils.text import did_you_mean
 
 PROGRAM = "python -m moleflow"
@@ -97,6 +97,7 @@ def main(words: Sequence[str]) -> int:
     try:
         name, flags = _split(words)
         given = _parse(name, flags)
+        reuse_blocks()
         with listening():
             code = VERBS[name].run(given)
         sys.stdout.flush()

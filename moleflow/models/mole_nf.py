@@ -32,6 +32,7 @@ from moleflow.models.task import (
     tell_experts_changed,
 )
 from moleflow.utils.errors import UsageError
+from moleflow.utils.products import fast_products
 
 
 class Parts(NamedTuple):
@@ -177,6 +178,7 @@ class MoLEFlow(nn.Module):
             patches[rows], images[rows] = self.score_as(features[rows], self._known(task))
         return Scores(patches, images)
 
+    @fast_products()
     def score_as(self, features: Tensor, task: str) -> Scores:
         """Scores of features (B, H, W, D) as products of one task."""
         patches = self.scorer(self, features, task)  # (B, H, W)
@@ -185,6 +187,7 @@ class MoLEFlow(nn.Module):
         patches = self.consistency(patches, features, task)  # (B, H, W)
         return Scores(patches, self.aggregation(patches, task))  # (B, H, W), (B,)
 
+    @fast_products()
     def mean_nll(self, features: Tensor, task: str) -> Tensor:
         """Mean NLL of each image's patches as a product of the task, (B, H, W, D) -> (B,)."""
         return self.likelihood(features, self._known(task)).nll.mean(dim=(1, 2))

@@ -30,6 +30,7 @@ from moleflow.trainer.memory import steps_in_memory, undone_without_memory
 from moleflow.trainer.progress_file import NoProgress
 from moleflow.trainer.regularizers.base import Learned, Protector
 from moleflow.utils.errors import MoleflowError
+from moleflow.utils.products import fast_products
 
 LOG_EVERY = 10
 """Steps between logged values."""
@@ -192,8 +193,9 @@ class ContinualTrainer:
         done = course.enter(descent, motion)
         with steps_in_memory(task, descent, len(normal), self.config.batch_size):
             for step, features in enumerate(descent.shown(task, normal, self.config.seed, done), done):
-                look = self._look(task, features, step / descent.steps, motion.noise)
-                values = self._step(look, motion.optimizer, descent.shared)
+                with fast_products():
+                    look = self._look(task, features, step / descent.steps, motion.noise)
+                    values = self._step(look, motion.optimizer, descent.shared)
                 self._refuse_non_finite(task, step, values)
                 if step % LOG_EVERY == 0 or step == descent.steps - 1:
                     log(task, descent.first_step + step, {**values, "lr": motion.lr})
