@@ -1,6 +1,7 @@
 """The images of a stream as features: what a task trains on, holds out, and is tested on."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 
@@ -75,19 +76,19 @@ class StreamData:
             UsageError: no image of a class can be read.
         """
         normal, held_out = self._split(task)
-        return self._shown(normal, task), self._features(held_out, task)
+        return self._shown(normal, task), self._features(held_out, task, "train")
 
     def folds(self, task: Task, count: int) -> Iterator[tuple[TaskFeatures, TaskFeatures]]:
         """The images that ``training`` trains on in two parts, ``count`` times: those shown, and those left out."""
         normal, _ = self._split(task)
         for rest, left_out in left_out_parts(normal, count, self.seed, task.name):
-            yield self._shown(rest, task), self._features(left_out, task)
+            yield self._shown(rest, task), self._features(left_out, task, "train")
 
     def test(self, class_name: str, task: Task) -> TaskFeatures:
         """Features of a class's test images, which are looked for and checked once."""
         if class_name not in self._tests:
             samples = self._usable(self.dataset.test(class_name), "test", f"test features {class_name}")
-            self._tests[class_name] = self._features(samples, task)
+            self._tests[class_name] = self._features(samples, task, "test")
         return self._tests[class_name]
 
     def _split(self, task: Task) -> tuple[list[Sample], list[Sample]]:
@@ -102,14 +103,29 @@ class StreamData:
 
     def _shown(self, normal: list[Sample], task: Task) -> TaskFeatures:
         if self.rotation is None:
-            return self._features(normal, task)
+            return self._features(normal, task, "train")
         views = self.rotation.fixed(normal)
         if self.rotation.views == 0:
-            return FreshViews(self.store, views, task.classes, self.device, self.rotation)
-        return self._features(self._prepared(views, "train", f"rotated views {task.name}"), task)
+            lost = partial(self._lost, views, "train")
+            return FreshViews(self.store, views, task.classes, self.device, self.rotation, lost)
+        return self._features(self._prepared(views, "train", f"rotated views {task.name}"), task, "train")
 
-    def _features(self, samples: list[Sample], task: Task) -> TaskFeatures:
-        return TaskFeatures(self.store, samples, task.classes, self.device)
+    def _features(self, samples: list[Sample], task: Task, split: str) -> TaskFeatures:
+        lost = partial(self._lost, samples, split)
+        return TaskFeatures(self.store, samples, task.classes, self.device, lost=lost)
+
+    def _lost(self, samples: list[Sample], split: str, bad: BadImage, left: int) -> None:
+        """Leave out an image that could be read before.
+
+        Raises:
+            BadImage: no image may be left out.
+            UsageError: it was the last one to train on.
+        """
+        if self.config.on_bad_image == "error":
+            raise BadImage(bad.path, f"{bad.reason}; {SKIP}")
+        self.skipped.note(samples, [bad], split)
+        if split == "train" and not left:
+            raise UsageError(f"{bad}; it was the last of its training images: bring them back, then --resume.")
 
     def reject(self, sample: Sample, reason: str) -> None:
         """Leave out a test image that turned out to be unusable after it was decoded.

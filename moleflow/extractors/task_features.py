@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,30 @@ import torch
 from torch import Tensor
 
 from moleflow.data.datasets import Sample
+from moleflow.data.images import BadImage
 from moleflow.data.rotation import Rotation
 from moleflow.extractors.batch import Batch
 from moleflow.extractors.cache import FeatureStore
 from moleflow.utils.seed import derive_seed
 
+Lost = Callable[[BadImage, int], None]
+"""Told of an image that cannot be read any more and of how many are left; raises where none may be left out."""
+
+
+def stop(bad: BadImage, left: int) -> None:
+    """Leave no image out."""
+    raise bad
+
 
 class TaskFeatures:
     """Features of samples that have been prepared in a store.
+
+    A store that keeps nothing reads images whenever they are asked for. One that vanishes or rots meanwhile is told to
+    ``lost``; where that lets it pass, it is left out from then on, and ``take`` shows the next one instead, so that
+    steps keep their size.
+
+    Attributes:
+        samples: the images that can be read, as far as is known.
 
     Args:
         store: where features come from.
@@ -25,6 +42,7 @@ class TaskFeatures:
         classes: the task's classes, sorted: what the class numbers of batches mean.
         device: where features are wanted.
         batch_size: images in a batch of ``batches``.
+        lost: what to do about an image that cannot be read any more.
     """
 
     def __init__(
@@ -34,30 +52,38 @@ class TaskFeatures:
         classes: Sequence[str],
         device: torch.device,
         batch_size: int = 32,
+        lost: Lost = stop,
     ):
         self.store = store
         self.samples = list(samples)
+        self._all = tuple(samples)
+        self._lost = lost
         self.class_index = {name: index for index, name in enumerate(sorted(classes))}
         self.device = device
         self.batch_size = batch_size
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self._all)
 
     def take(self, indices: Sequence[int]) -> Tensor:
         """Features of some images, (n, H, W, D); with gradients where something before the backbone learns."""
-        return self.store.features([self.samples[index] for index in indices]).to(self.device)
+        while True:
+            try:
+                return self.store.features(self._views([self._there(index) for index in indices])).to(self.device)
+            except BadImage as bad:
+                self._lose(bad)
 
     def batches(self) -> Iterator[Batch]:
         """All features in order, in batches; the last may be short."""
-        for start in range(0, len(self.samples), self.batch_size):
-            chosen = self.samples[start : start + self.batch_size]
+        for start in range(0, len(self._all), self.batch_size):
+            features, chosen = self._fixed_features(self._all[start : start + self.batch_size])
             classes = torch.tensor([self.class_index[sample.class_name] for sample in chosen], device=self.device)
-            yield Batch(self._fixed_features(chosen), classes)
+            if chosen:
+                yield Batch(features, classes)
 
     def identity(self) -> str:
         """What tells these features from others without a look at them: backbone, files' names and sizes, angles."""
-        files = [(s.class_name, s.path.name, s.path.stat().st_size, s.rotation) for s in self.samples]
+        files = [(s.class_name, s.path.name, _size(s.path), s.rotation) for s in self.samples]
         text = json.dumps([self.store.extractor.fingerprint, self.store.resize, files])
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -69,9 +95,35 @@ class TaskFeatures:
         """Show on from what ``position`` gave."""
 
     @torch.no_grad()
-    def _fixed_features(self, samples: Sequence[Sample]) -> Tensor:
-        """Features without gradients, whatever learns before the backbone."""
-        return self.store.features(samples).to(self.device)
+    def _fixed_features(self, samples: Sequence[Sample]) -> tuple[Tensor, list[Sample]]:
+        """Features without gradients, whatever learns before the backbone, of those samples that can be read."""
+        while True:
+            there = [sample for sample in samples if sample in self.samples]
+            try:
+                return self.store.features(there).to(self.device), there
+            except BadImage as bad:
+                self._lose(bad)
+
+    def _views(self, samples: list[Sample]) -> list[Sample]:
+        """What ``take`` shows of images."""
+        return samples
+
+    def _there(self, index: int) -> Sample:
+        """The image of that number, or the next one that can be read."""
+        following = (*self._all[index:], *self._all[:index])
+        return next(sample for sample in following if sample in self.samples)
+
+    def _lose(self, bad: BadImage) -> None:
+        left = [sample for sample in self.samples if sample.path != bad.path]
+        self._lost(bad, len(left))
+        self.samples = left
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:  # gone since it was read
+        return None
 
 
 class FreshViews(TaskFeatures):
@@ -85,6 +137,7 @@ class FreshViews(TaskFeatures):
         classes: the task's classes.
         device: where features are wanted.
         rotation: the angles that may be drawn.
+        lost: what to do about an image that cannot be read any more.
     """
 
     def __init__(
@@ -94,15 +147,15 @@ class FreshViews(TaskFeatures):
         classes: Sequence[str],
         device: torch.device,
         rotation: Rotation,
+        lost: Lost = stop,
     ):
-        super().__init__(store, samples, classes, device)
+        super().__init__(store, samples, classes, device, lost=lost)
         self.rotation = rotation
         self.random = np.random.default_rng(derive_seed(rotation.seed, "+".join(sorted(classes)), "rotation"))
 
-    def take(self, indices: Sequence[int]) -> Tensor:
-        """Features of some images under new angles, (n, H, W, D)."""
-        views = self.rotation.fresh([self.samples[index] for index in indices], self.random)
-        return self.store.features(views).to(self.device)
+    def _views(self, samples: list[Sample]) -> list[Sample]:
+        """The images under new angles."""
+        return self.rotation.fresh(samples, self.random)
 
     def position(self) -> dict[str, Any]:
         """The state of the stream of angles."""

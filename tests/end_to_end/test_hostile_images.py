@@ -3,16 +3,20 @@
 import csv
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.lives import NEVER, output, started, wait_for
 from hostile import BAD, GOOD, patience, put, put_bad
 from PIL import Image
 from registry.miniature import shelf, verb, words_for
+from torch import Tensor
 
 from moleflow.__main__ import main as verbs
+from moleflow.extractors.task_features import TaskFeatures
+from moleflow.trainer.checkpoint import RunFolder
 from moleflow.utils.text import shown
 from run_moleflow import main as train
 
@@ -128,6 +132,67 @@ def test_a_run_made_strict_goes_on_by_skipping_once_it_is_told_to(
     printed = capsys.readouterr().out
     named = [line for line in printed.splitlines() if "cannot use image" in line]
     assert [sum(f"{name}.jpg" in line for line in named) for name in ("broken", "new")] == [1, 1]
+
+
+UNCACHED = ("--no_feature_cache", "--task_classes", "washer", "fabric")
+
+
+def vanishing(data: Path, monkeypatch: pytest.MonkeyPatch, pattern: str) -> list[Path]:
+    """Images that are taken away before a task's first step."""
+    gone, take = sorted((data / "fabric").glob(pattern)), TaskFeatures.take
+
+    def taking(self: TaskFeatures, indices: Sequence[int]) -> Tensor:
+        for path in gone if "fabric" in self.class_index else ():
+            path.unlink(missing_ok=True)
+        return take(self, indices)
+
+    monkeypatch.setattr(TaskFeatures, "take", taking)
+    return gone
+
+
+def test_images_that_vanish_while_a_task_trains_are_left_out_and_told(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = vanishing(data, monkeypatch, "train/good/00[0-3].png")
+    assert trained(data, tmp_path / "logs", monkeypatch, *UNCACHED, *SKIP) == 0
+    told = capsys.readouterr().err
+    assert f"{len(gone)} images were skipped" in told
+    skipped = json.loads((tmp_path / "logs" / "run" / "results.json").read_text())["skipped"]
+    assert [(row["path"], row["split"]) for row in skipped["images"]] == [(str(path), "train") for path in gone]
+    assert all("does not exist (any more)" in row["reason"] for row in skipped["images"])
+    every_number_is_finite(tmp_path / "logs" / "run")
+
+
+@pytest.mark.parametrize(("words", "pattern"), [((), "train/good/000.png"), (SKIP, "train/good/*.png")])
+def test_where_none_may_vanish_or_none_is_left_the_run_stops_and_keeps_what_it_has(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    pattern: str,
+) -> None:
+    gone = vanishing(data, monkeypatch, pattern)
+    assert trained(data, tmp_path / "logs", monkeypatch, *UNCACHED, *words) == 2
+    sentence = one_error(capsys.readouterr().err)
+    assert any(str(path) in sentence for path in gone)
+    assert ("--resume" if words else "--on_bad_image skip") in sentence
+    assert RunFolder(tmp_path / "logs" / "run").finished == ["washer"]
+
+
+@pytest.mark.slow
+def test_an_image_that_is_deleted_while_a_real_run_trains_is_left_out(data: Path, tmp_path: Path) -> None:
+    gone, log_dir = data / "fabric" / "train" / "good" / "002.png", tmp_path / "logs"
+    words = ("--data_path", str(data), "--num_steps", "300", *UNCACHED[:2], "fabric", *SKIP)
+    process = started(log_dir, *words, share=NEVER)
+    metrics = log_dir / "run" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 2, process)
+    gone.unlink()
+    process.join()
+    assert process.exitcode == 0, output(log_dir)
+    assert f"cannot use image {gone}: it does not exist (any more)" in output(log_dir)
+    skipped = json.loads((log_dir / "run" / "results.json").read_text())["skipped"]
+    assert [row["path"] for row in skipped["images"]] == [str(gone)]
 
 
 def test_a_product_of_constant_images_makes_no_nan(

@@ -12,6 +12,7 @@ from moleflow.data.images import BadImage, load_image
 from moleflow.data.sample import Sample
 from moleflow.extractors import cache
 from moleflow.extractors.cache import FeatureStore
+from moleflow.extractors.task_features import TaskFeatures
 
 
 @pytest.fixture
@@ -67,3 +68,31 @@ def test_what_was_prepared_stays_what_it_was(tmp_path: Path, samples: list[Sampl
     good, (bad,) = store.prepare(samples, "skip")
     assert (good, bad.path) == (samples[1:], samples[0].path)
     assert not torch.equal(store.features(samples[1:2]), before[1:2])
+
+
+def test_without_a_cache_what_vanishes_is_left_out_and_the_next_one_stands_in(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    store, told = FeatureStore(PixelExtractor(), "squash", None), []
+    features = TaskFeatures(
+        store, samples, ["thing"], torch.device("cpu"), 2, lambda bad, left: told.append((bad, left))
+    )
+    whole = features.take([0, 1, 2])
+    samples[1].path.unlink()
+    assert torch.equal(features.take([1, 0]), whole[[2, 0]])
+    assert torch.equal(torch.cat([batch.features for batch in features.batches()]), whole[[0, 2]])
+    samples[2].path.unlink()
+    assert [len(batch.classes) for batch in features.batches()] == [1]
+    assert torch.equal(features.take([2]), whole[[0]])
+    assert [(bad.path, left) for bad, left in told] == [(samples[1].path, 2), (samples[2].path, 1)]
+    assert features.samples == samples[:1]
+    assert features.identity() == TaskFeatures(store, samples[:1], ["thing"], torch.device("cpu")).identity()
+
+
+def test_what_vanishes_stops_whoever_may_not_leave_it_out(samples: list[Sample]) -> None:
+    features = TaskFeatures(FeatureStore(PixelExtractor(), "squash", None), samples, ["thing"], torch.device("cpu"))
+    samples[0].path.unlink()
+    with pytest.raises(BadImage, match="does not exist"):
+        features.take([0])
+    with pytest.raises(BadImage, match="does not exist"):
+        list(features.batches())
