@@ -1,11 +1,12 @@
 """Files that are no images are named on one line, skipped or refused, and never waited for."""
 
-import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hostile import BAD, GOOD, patience, put, put_bad
+from hostile import BAD, GOOD, as_nobody, patience, put, put_bad
+from PIL import Image
 
 from moleflow.data import images
 from moleflow.data.check import check_dataset, describe
@@ -88,12 +89,48 @@ def test_a_folder_or_a_file_without_permission_is_named(tmp_path: Path, monkeypa
         load_image(tmp_path / "a.png", 16, "squash")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
-    GOOD["deep.png"](tmp_path / "a.png")
-    (tmp_path / "a.png").chmod(0)
-    with pytest.raises(BadImage, match="permission to read it is denied"):
-        load_image(tmp_path / "a.png", 16, "squash")
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may enter, other than the tests' own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_file_that_may_not_be_read_is_named_and_the_others_are_read(open_folder: Path) -> None:
+    """In a process that gave up the rights of root, so that the system really denies."""
+    for name in ("a.png", "b.png"):
+        GOOD["deep.png"](open_folder / name)
+    (open_folder / "a.png").chmod(0)
+
+    def look() -> str:
+        good, bad = check_samples([sample(path) for path in images_in(open_folder)], "skip")
+        shapes = [load_image(one.path, 16, "squash").shape for one in good]
+        return f"{shapes} {[str(one) for one in bad]}"
+
+    told = f"cannot use image {open_folder / 'a.png'}: permission to read it is denied"
+    assert as_nobody(look) == f"[(16, 16, 3)] {[told]}"
+
+
+def test_a_folder_that_may_not_be_listed_is_named(open_folder: Path) -> None:
+    (open_folder / "closed").mkdir(mode=0o311)
+    try:
+        told = as_nobody(lambda: str(images_in(open_folder / "closed")))
+    finally:
+        (open_folder / "closed").chmod(0o755)
+    assert "UsageError" in told
+    assert "closed cannot be listed (Permission denied)" in told
+
+
+@pytest.mark.slow
+def test_the_huge_image_is_whole_and_only_its_size_stands_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """400 MB of memory: what the header keeps us from."""
+    BAD["huge.png"][0](tmp_path / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert images.upright_size(tmp_path / "huge.png") == (20_000, 20_000)
+    assert not images.native_mask(tmp_path / "huge.png").any()
 
 
 def test_memory_that_does_not_suffice_is_the_images_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

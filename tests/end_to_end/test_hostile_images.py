@@ -3,15 +3,16 @@
 import csv
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from faults.lives import NEVER, output, started, wait_for
-from hostile import BAD, GOOD, patience, put, put_bad
+from hostile import BAD, GOOD, as_nobody, patience, put, put_bad
 from PIL import Image
-from registry.miniature import shelf, verb, words_for
+from registry.miniature import original, shelf, verb, words_for
 from torch import Tensor
 
 from moleflow.__main__ import main as verbs
@@ -193,6 +194,28 @@ def test_an_image_that_is_deleted_while_a_real_run_trains_is_left_out(data: Path
     assert f"cannot use image {gone}: it does not exist (any more)" in output(log_dir)
     skipped = json.loads((log_dir / "run" / "results.json").read_text())["skipped"]
     assert [row["path"] for row in skipped["images"]] == [str(gone)]
+
+
+@pytest.mark.slow
+def test_a_run_that_may_not_read_an_image_skips_and_counts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process that gave up the rights of root, so that the system really denies."""
+    original("fabric")  # imports all there is to import: nobody may read that
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        shutil.copytree(shelf() / "products" / "fabric", folder / "products" / "fabric")
+        denied = folder / "products" / "fabric" / "train" / "good" / "002.png"
+        denied.chmod(0)
+        own = ("--feature_cache", str(folder / "cache"), "--task_classes", "fabric")
+        code = lambda *words: as_nobody(
+            lambda: str(trained(folder / "products", folder / "logs", monkeypatch, *own, *words))
+        )
+        assert code() == "2"
+        assert code(*SKIP) == "0"
+        skipped = json.loads((folder / "logs" / "run" / "results.json").read_text())["skipped"]
+        assert [(row["path"], row["reason"]) for row in skipped["images"]] == [
+            (str(denied), "permission to read it is denied")
+        ]
 
 
 def test_a_product_of_constant_images_makes_no_nan(
