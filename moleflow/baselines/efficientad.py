@@ -112,4 +112,7 @@ def _teacher(weights: str | None, random: bool, size: str) -> dict[str, Tensor] 
             f"efficientad needs its teacher's weights, found {weights or 'none'}: give teacher_weights the file "
             f"pretrained_teacher_{size}.pth of anomalib's release, or ask for random_teacher knowingly."
         )
-    return torch.load(weights, map_location="cpu", weights_only=True)
+    try:
+        return torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as error:  # rotten archives raise nearly anything
+        raise UsageError(f"the teacher's weights {weights} are damaged, or hold more than tensors: {error}") from error

@@ -13,6 +13,7 @@ import re
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, Union, get_args, get_origin
 
@@ -38,6 +39,9 @@ SPELLINGS = {
 """A setting's name in files of this form -> the flag that it is, where the model has no option of that name."""
 IDLE = ("early_stopping_patience", "max_seconds")
 """What only peers that are trained look at."""
+ENCODER = ("encoder_name", "target_layers")
+STREAMS_OWN = ("img_size", "seed")
+"""Options of peers that are flags of the stream."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def _parts(file: Located) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _experiment(
-    file: Located, number: int, entry: Any, defaults: Mapping[str, Any], flags: Mapping[str, Any]
+    file: Located, number: int, entry: Any, defaults: Mapping[str, Any], stronger: Mapping[str, Any]
 ) -> Experiment:
     place: Place = ("experiment_conditions", number)
     if not isinstance(entry, dict):
@@ -107,100 +111,110 @@ def _experiment(
         file.refuse((*place, "name"), f"expected a name of letters, digits, '.', '_', '+', '-', found {name!r}.")
     if not isinstance(config, dict):
         file.refuse((*place, "config"), f"the experiment {name!r} needs a mapping 'config'.")
-    given = {key: ("defaults", key) for key in defaults} | {key: (*place, "config", key) for key in config}
     settings = {**defaults, **config}
     model = settings.pop("model_type", None)
     if model not in MODELS:
-        hint = did_you_mean(str(model), MODELS)
-        file.refuse((*place, "config", "model_type"), f"unknown model_type {model!r}, expected one of "
-                    f"{', '.join(MODELS)}{hint}")  # fmt: skip
-    return _Reader(file, given, str(model), set(defaults)).read(name, entry.get("description", ""), settings, flags)
+        found = f"unknown model_type {model!r}, expected one of {', '.join(MODELS)}"
+        file.refuse((*place, "config", "model_type"), found + did_you_mean(str(model), MODELS))
+    sorted_out = _Settings(file, place, model, {key: value for key, value in defaults.items() if key not in config})
+    for key, value in settings.items():
+        sorted_out.add(key, value)
+    resolved = sorted_out.resolved(stronger)
+    notes = tuple(sorted_out.notes)
+    return Experiment(name, str(entry.get("description", "")), model, resolved, sorted_out.options, notes)
 
 
-class _Reader:
-    """Sorts the settings of one experiment.
+class _Settings:
+    """The settings of one experiment, each where it belongs.
+
+    Attributes:
+        options: of the peer.
+        flags: of run_moleflow.py.
+        notes: on what has no effect.
 
     Args:
         file: for its lines.
-        given: where each setting stands.
-        model: what it is for.
+        place: of the experiment in it.
+        model: what it is of.
         shared: settings that the file gives all experiments: what has no effect there is no mistake.
     """
 
-    def __init__(self, file: Located, given: Mapping[str, Place], model: str, shared: set[str]):
-        self.file, self.given, self.model, self.shared = file, given, model, shared
+    def __init__(self, file: Located, place: Place, model: str, shared: Mapping[str, Any]):
+        self.file, self.place, self.model, self.shared = file, place, model, shared
         self.takes = {} if model in FLOWS else _types(model)
+        self.options: dict[str, Any] = {}
+        self.flags: dict[str, Any] = {}
+        self.notes: list[str] = []
 
-    def read(self, name: str, description: str, settings: Mapping[str, Any], flags: Mapping[str, Any]) -> Experiment:
-        """The experiment.
+    def add(self, key: str, value: Any) -> None:
+        """Put one setting where it belongs.
 
         Raises:
-            UsageError: a setting is unknown, or its value does not fit.
+            UsageError: it is unknown, or its value does not fit.
         """
-        options: dict[str, Any] = {}
-        layer: dict[str, Any] = {}
-        notes: list[str] = []
-        for key, value in settings.items():
-            self._sort(key, _side(value) if key == "image_size" else value, options, layer, notes)
-        resolved = self._resolved(layer, flags)
-        return Experiment(name, str(description), self.model, resolved, options, tuple(notes))
-
-    def _sort(self, key: str, value: Any, options: dict[str, Any], layer: dict[str, Any], notes: list[str]) -> None:
-        """Put one setting where it belongs."""
         flag = ALIASES.get(SPELLINGS.get(key, key), SPELLINGS.get(key, key))
-        if key in self.takes and key not in ("img_size", "seed"):
-            if not _fits(value, self.takes[key]):
-                self._refuse(key, f"{key} of {self.model} has a wrong value: {value!r}.")
-            options[key] = value
-            if key in TRAINING:
-                return
+        if key in self.takes and key not in STREAMS_OWN:
+            self._check_option(key, value)
+            self.options[key] = value
         elif self._has_no_effect(key):
-            if key not in TRAINING and key not in self.shared:
-                self._refuse(key, f"{self.model} has no {key!r}: it has networks of its own; leave it out.")
-            if key not in self.shared:
-                notes.append(f"{self.model} does not look at {key}.")
-        elif flag in _flags():
-            layer[flag] = value
+            self._note(key)
+        elif flag in _known_flags():
+            self.flags[flag] = _side(value) if flag == "img_size" else value
+            self._check_flag(key, flag)
         else:
-            known = [*self.takes, *SPELLINGS, *_flags()]
+            known = [*self.takes, *SPELLINGS, *_known_flags()]
             self._refuse(key, f"unknown setting {key!r} of {self.model}{did_you_mean(key, known)}")
 
-    def _has_no_effect(self, key: str) -> bool:
-        if self.model in FLOWS:
-            return key in IDLE
-        blind = getattr(PEERS[self.model].make, "sees", FEATURES) != FEATURES and "backbone" not in self.takes
-        return key in TRAINING or (blind and key in ("encoder_name", "target_layers"))
+    def resolved(self, stronger: Mapping[str, Any]) -> Resolved:
+        """Preset, ablation and the model's own flags, then the file's, then stronger ones.
 
-    def _resolved(self, layer: dict[str, Any], flags: Mapping[str, Any]) -> Resolved:
-        preset, ablation = layer.pop("preset", PRESET), layer.pop("ablation", None)
-        for key, value, table in (("preset", preset, PRESETS), ("ablation", ablation, ABLATIONS)):
-            if value is not None and value not in table:
-                self._refuse(key, f"unknown {key} {value!r}{did_you_mean(str(value), table)}")
-        kind = FLOWS[self.model].flags if self.model in FLOWS else {}
+        Raises:
+            UsageError: they contradict each other.
+        """
+        flags = dict(self.flags)
+        preset, ablation = flags.pop("preset", PRESET), flags.pop("ablation", None)
         layers: dict[str, Mapping[str, Any]] = {
             "preset": {**PRESETS[preset].flags, "experiment_name": None},
             "ablation": ABLATIONS[ablation].flags if ablation else {},
-            "model": kind,
+            "model": FLOWS[self.model].flags if self.model in FLOWS else {},
+            "config": flags,
+            "cli": stronger,
         }
-        for key, value in layer.items():
-            self._checked(key, value)
         try:
-            known = {origin: layer_from_flags(part, origin) for origin, part in layers.items()}
-            stronger = {"config": layer_from_flags(layer, "config"), "cli": layer_from_flags(flags, "cli")}
-            return resolve({**known, **stronger})
+            return resolve({origin: layer_from_flags(layer, origin) for origin, layer in layers.items()})
         except UsageError as error:
-            return self._refuse("", str(error))
+            return self.file.refuse(self.place, str(error))
 
-    def _checked(self, flag: str, value: Any) -> None:
+    def _check_option(self, key: str, value: Any) -> None:
+        if not _fits(value, self.takes[key]):
+            self._refuse(key, f"{key} of {self.model} has a wrong value: {value!r}.")
+
+    def _check_flag(self, key: str, flag: str) -> None:
+        tables: dict[str, Mapping[str, Any]] = {"preset": PRESETS, "ablation": ABLATIONS}
+        value = self.flags[flag]
+        if flag in tables and value not in tables[flag]:
+            self._refuse(key, f"unknown {flag} {value!r}{did_you_mean(str(value), tables[flag])}")
         try:
-            layer_from_flags({flag: value}, "config")
+            layer_from_flags({flag: value} if flag not in tables else {}, "config")
         except UsageError as error:
-            written = next((key for key in self.given if SPELLINGS.get(key, key) == flag), flag)
-            self._refuse(written, str(error))
+            self._refuse(key, str(error))
+
+    def _has_no_effect(self, key: str) -> bool:
+        """Whether the model does not look at a setting that others have."""
+        if self.model in FLOWS:
+            return key in IDLE
+        blind = getattr(PEERS[self.model].make, "sees", FEATURES) != FEATURES and "backbone" not in self.takes
+        return key in TRAINING or (blind and key in ENCODER)
+
+    def _note(self, key: str) -> None:
+        if key in self.shared:
+            return
+        if key in ENCODER:
+            self._refuse(key, f"{self.model} has no {key!r}: its networks are its own; leave it out.")
+        self.notes.append(f"{self.model} does not look at {key}.")
 
     def _refuse(self, key: str, sentence: str) -> NoReturn:
-        entry = next((place[:2] for place in self.given.values() if place[0] != "defaults"), ())
-        self.file.refuse(self.given.get(key, entry), sentence)
+        self.file.refuse(("defaults", key) if key in self.shared else (*self.place, "config", key), sentence)
 
 
 def _types(model: str) -> dict[str, Any]:
@@ -232,7 +246,8 @@ def _side(value: Any) -> Any:
     return int(match[1]) if match and match[1] == match[2] else value
 
 
-def _flags() -> set[str]:
+@cache
+def _known_flags() -> set[str]:
     return {"preset", "ablation", *modes(), *switches(), *owners()}
 
 

@@ -6,28 +6,26 @@ it loses, it loses where the router errs.
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from moleflow.baselines import get_model
-from moleflow.baselines.base import FEATURES, Peer
+from moleflow.baselines.base import Peer
 from moleflow.baselines.registry import options_of
+from moleflow.baselines.trained import TrainedPeer
 from moleflow.config.task import Task
 from moleflow.config.variants import Cnn
 from moleflow.data.datasets import facts_of
-from moleflow.data.images import load_image, pixel_truth
-from moleflow.data.sample import Sample
 from moleflow.data.tasks import make_stream
-from moleflow.evaluation.metrics import image_metrics, pixel_metrics
-from moleflow.evaluation.results import ClassResult, Evaluation, Values, build_results, read_evaluation
+from moleflow.evaluation.results import Evaluation, build_results, read_evaluation
 from moleflow.evaluation.run_record import run_record
 from moleflow.experiments.conditions import Experiment
+from moleflow.experiments.peer_evaluator import PeerEvaluator
+from moleflow.experiments.peer_input import PeerInput
 from moleflow.extractors.cache import FeatureStore
 from moleflow.extractors.stream_data import StreamData
 from moleflow.models.build import build_extractor
@@ -37,18 +35,8 @@ from moleflow.trainer.checkpoint import file_name
 from moleflow.utils.env import choose_device, describe_environment
 from moleflow.utils.io import read_json, write_json
 
-BATCH = 16
-"""Images that are handed over together."""
 TIMED = 8
 """Images that latency is measured on."""
-
-
-@dataclass
-class _Scored:
-    """Scores of a class's test images under one task's model."""
-
-    images: np.ndarray
-    maps: np.ndarray
 
 
 class PeerStream:
@@ -73,8 +61,8 @@ class PeerStream:
         self.data = StreamData(dataset, self.store, run.data, run.training.seed, self.device)
         self.router = TiedMahalanobis(self.extractor.dim)
         self.cost = self._stored_cost()
-        self._scored: dict[str, _Scored] = {}
-        self._metrics: dict[tuple[str, bytes], Values] = {}
+        self.inputs = PeerInput(self.store)
+        self.evaluator = PeerEvaluator(self.data, self.inputs, self.router, self._fitted)
 
     def run(self) -> dict[str, Any]:
         """Do what is not done yet.
@@ -88,7 +76,7 @@ class PeerStream:
             self._meet(task)
             if not self._evaluation_file(task).exists():
                 self._fitted(task)
-                self._evaluate(self.tasks[: task.index + 1])
+                self._record(self.evaluator.evaluate(self.tasks[: task.index + 1]))
         if "ms_per_image" not in self.cost:
             self.cost["ms_per_image"] = self._latency(self._fitted(self.tasks[-1]))
             write_json(self.folder / "cost.json", self.cost)
@@ -109,13 +97,13 @@ class PeerStream:
             peer.load(file)
             return peer
         normal, held_out = self.data.training(task)
-        batches, apart = (list(self._shown(peer, part.samples)) for part in (normal, held_out))
+        batches, apart = (list(self.inputs.batches(peer, part.samples)) for part in (normal, held_out))
         start, cpu = time.perf_counter(), time.process_time()
         peer.fit(batches, apart)
         self._note(task, seconds=time.perf_counter() - start, cpu_seconds=time.process_time() - cpu, bytes=peer.bytes)
-        course = getattr(peer, "course", None)
-        if course is not None:
-            self.cost.setdefault("training", {})[task.name] = {"steps": course.steps, "ended": course.ended}
+        if isinstance(peer, TrainedPeer) and peer.course is not None:
+            how = {"steps": peer.course.steps, "ended": peer.course.ended}
+            self.cost.setdefault("training", {})[task.name] = how
         peer.save(file)
         write_json(self.folder / "cost.json", self.cost)
         return peer
@@ -132,93 +120,22 @@ class PeerStream:
         own = {option: value for option, value in given.items() if option in takes}
         return get_model(self.experiment.model, **{**own, **options})
 
-    def _shown(self, peer: Peer, samples: Sequence[Sample], batch: int = BATCH) -> Iterator[Tensor]:
-        """What the peer sees of images, in batches."""
-        for start in range(0, len(samples), batch):
-            part = samples[start : start + batch]
-            yield self.store.features(part) if peer.sees == FEATURES else self._pixels(part)
-
-    def _pixels(self, samples: Sequence[Sample]) -> Tensor:
-        run = self.experiment.resolved.run
-        images = [load_image(sample.path, run.data.img_size, run.data.resize) for sample in samples]
-        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
-
-    def _own(self, name: str, task: Task) -> _Scored:
-        """A class's test images under their own task's model, scored once."""
-        if name not in self._scored:
-            self._scored[name] = self._score(self._fitted(task), self.data.test(name, task).samples)
-        return self._scored[name]
-
-    def _score(self, peer: Peer, samples: Sequence[Sample]) -> _Scored:
-        parts = [peer.score(batch) for batch in self._shown(peer, samples)]
-        maps = np.concatenate([part.maps for part in parts]).astype(np.float32)
-        return _Scored(np.concatenate([part.images for part in parts]), maps)
-
-    def _evaluate(self, seen: Sequence[Task]) -> None:
-        """One row of the task matrix, and the results so far."""
-        pairs = [self._class_result(name, task, seen) for task in seen for name in task.classes]
-        labels = np.concatenate([pair[1] for pair in pairs])
-        pooled = image_metrics(labels, np.concatenate([pair[2] for pair in pairs]))["image_auroc"]
-        evaluation = Evaluation(seen[-1].index, tuple(pair[0] for pair in pairs), pooled)
-        earlier = [read_evaluation(file) for file in map(self._evaluation_file, seen[:-1]) if file.exists()]
+    def _record(self, evaluation: Evaluation) -> None:
+        """Write the results so far, then the row of the task matrix: what is there is not taken again."""
+        earlier = [read_evaluation(file) for task in self.tasks if (file := self._evaluation_file(task)).exists()]
         record = {**run_record(self.experiment.resolved, self.tasks), "model": self.experiment.model}
         classes = [list(task.classes) for task in self.tasks]
         results = build_results(self.experiment.name, classes, [*earlier, evaluation], record)
         write_json(self.folder / "results.json", results)
-        write_json(self._evaluation_file(seen[-1]), evaluation.to_dict())
-
-    def _class_result(self, name: str, task: Task, seen: Sequence[Task]) -> tuple[ClassResult, np.ndarray, np.ndarray]:
-        """Metrics of a class, its labels, and its routed image scores."""
-        test, own = self.data.test(name, task), self._own(name, task)
-        names = [found for batch in test.batches() for found in self.router(batch.features)]
-        routed = self._routed(test.samples, task, seen, names)
-        labels = np.array([sample.label for sample in test.samples])
-        result = ClassResult(
-            name,
-            task.index,
-            self._measured(test.samples, labels, own),
-            self._measured(test.samples, labels, routed),
-            float(np.mean([found == task.name for found in names])),
-        )
-        return result, labels, routed.images
-
-    def _routed(self, samples: Sequence[Sample], task: Task, seen: Sequence[Task], names: Sequence[str]) -> _Scored:
-        """Scores on the routed way: an image's own where the router is right."""
-        own = self._own(samples[0].class_name, task)
-        images, maps = own.images.copy(), own.maps
-        for other in (one for one in seen if one.name != task.name and one.name in names):
-            rows = [row for row, found in enumerate(names) if found == other.name]
-            sent = self._score(self._fitted(other), [samples[row] for row in rows])
-            images[rows] = sent.images
-            maps = maps.copy() if maps is own.maps else maps
-            maps[rows] = sent.maps
-        return _Scored(images, maps)
-
-    def _measured(self, samples: Sequence[Sample], labels: np.ndarray, scored: _Scored) -> Values:
-        """All metrics, computed once for the same scores."""
-        key = (samples[0].class_name, scored.images.tobytes())
-        if key not in self._metrics:
-            self._metrics[key] = {**image_metrics(labels, scored.images), **self._pixel_metrics(samples, scored.maps)}
-        return self._metrics[key]
-
-    def _pixel_metrics(self, samples: Sequence[Sample], maps: np.ndarray) -> Values:
-        data = self.experiment.resolved.run.data
-        truths = {row: pixel_truth(sample, data.img_size, data.resize) for row, sample in enumerate(samples)}
-        known = {row: truth for row, truth in truths.items() if truth is not None}
-        if not any(truth.any() for truth in known.values()):
-            return pixel_metrics(np.zeros_like(maps[:0], bool), maps[:0])
-        return pixel_metrics(np.stack(list(known.values())), maps[list(known)])
+        write_json(self._evaluation_file(self.tasks[evaluation.after_task]), evaluation.to_dict())
 
     def _latency(self, peer: Peer) -> float:
         """Milliseconds of CPU time to score one decoded image, the backbone included where the peer needs it: the
         median over a few images, one at a time."""
         task = self.tasks[-1]
         samples = self.data.test(task.classes[0], task).samples[:TIMED]
-        return milliseconds(lambda image: self._look(peer, image), [self._pixels([sample]) for sample in samples])
-
-    def _look(self, peer: Peer, image: Tensor) -> None:
-        with torch.no_grad():
-            peer.score(self.extractor(image) if peer.sees == FEATURES else image)
+        images = [self.inputs.pixels([sample]) for sample in samples]
+        return milliseconds(lambda image: self.inputs.score_pixels(peer, image), images)
 
     def _evaluation_file(self, task: Task) -> Path:
         return self.folder / "evaluations" / f"after_{task.index:03d}.json"

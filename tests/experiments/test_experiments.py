@@ -90,23 +90,23 @@ def test_a_stopped_experiment_goes_on_and_ends_the_same(
     only = [one for one in experiments(products, tmp_path) if one.name == "ae"]
     Experiments(only, tmp_path / "whole", lambda _: None).run()
     from moleflow.baselines.autoencoders import VanillaAE
-    from moleflow.experiments.peer_stream import PeerStream
+    from moleflow.experiments.peer_evaluator import PeerEvaluator
 
     fitted: list[str] = []
-    fit, evaluate = VanillaAE.fit, PeerStream._evaluate
+    fit, evaluate = VanillaAE.fit, PeerEvaluator.evaluate
 
     def counted(self: Any, *args: Any) -> None:
         fitted.append("once")
         fit(self, *args)
 
-    def stopped(self: PeerStream, seen: Any) -> None:
+    def stopped(self: PeerEvaluator, seen: Any) -> Any:
         if len(seen) == 2:
             raise KeyboardInterrupt
-        evaluate(self, seen)
+        return evaluate(self, seen)
 
     monkeypatch.setattr(VanillaAE, "fit", counted)
     with monkeypatch.context() as patched:
-        patched.setattr(PeerStream, "_evaluate", stopped)
+        patched.setattr(PeerEvaluator, "evaluate", stopped)
         with pytest.raises(KeyboardInterrupt):
             Experiments(only, tmp_path / "halves", lambda _: None).run()
     assert read(tmp_path / "halves" / "ae" / "run" / "results.json")["matrix"]["image_auroc"][0][1] is None
