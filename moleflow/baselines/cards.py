@@ -132,3 +132,17 @@ CARDS: dict[str, Card] = {
         "–", "", "all; no training",
     ),
 }  # fmt: skip
+
+PUBLISHED: tuple[tuple[str, str, str, str], ...] = (
+    ("DeCoFlow (ECCV 2026)", "98.40 / 58.2", "93.00 / –", "zero forgetting if routed right, 2.27 M numbers a task"),
+    ("CADIC (2025)", "97.2 / 58.4", "89.1 / 43.8", "shared coreset; forgets 1.1 / 1.5"),
+    ("MoLE-Flow, as first reported", "98.03 / 53.8", "90.7 (ViT) / 30.4 (WRN50)", "zero forgetting"),
+    ("DFM", "96.9 / 51.1", "–", ""),
+    ("ReplayCAD (2025)", "94.8 / 53.7", "90.3 / 41.5", ""),
+    ("UCAD (2024)", "93.0 / 45.6", "87.4 / 30.0", "router not run for its headline"),
+    ("DNE (2022)", "87.0 / –", "61.0 / –", ""),
+    ("joint PatchCore", "97.8 / 59.4", "91.6 / 44.0", "not continual"),
+    ("PatchCore per class", "99.1 / 56.1", "95.1 / 40.1", "not continual"),
+    ("Dinomaly, INP-Former per class", "99.7 / 70", "98.9 / 51", "DINOv2 ViT; the ceiling"),
+)  # fmt: skip
+"""Method, MVTec AD (15 classes, one a task), VisA (12), note: image AUROC / pixel AP in %, from the papers."""

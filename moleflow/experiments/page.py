@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from moleflow.analysis.tables import Table
-from moleflow.baselines.cards import CARDS, Card
+from moleflow.baselines.cards import CARDS, PUBLISHED, Card
 from moleflow.baselines.registry import PEERS
 from moleflow.evaluation.report.text import MISSING
 from moleflow.experiments.kinds import FLOWS
@@ -86,7 +86,7 @@ def page(backbones: Mapping[str, Sequence[Row]], said: str = "") -> str:
     """The whole page."""
     tables = [_table(name, backbones[name]) for name in sorted(backbones, reverse=True)]
     measured = ["\n## Measured here\n", said.strip(), "", *tables] if tables else []
-    return "\n".join([HEAD, *measured, _cards(backbones), _flows(), TAIL.lstrip("\n")])
+    return "\n".join([HEAD, *measured, _cards(backbones), _flows(), _published(), TAIL.lstrip("\n")])
 
 
 def _table(backbone: str, rows: Sequence[Row]) -> str:
@@ -140,6 +140,12 @@ def _here(name: str, card: Card, backbones: Mapping[str, Iterable[Row]]) -> str:
 
 def _shown(share: float | None) -> str:
     return MISSING if share is None else f"{100 * share:.1f}"
+
+
+def _published() -> str:
+    columns = ("method", "MVTec AD", "VisA", "note")
+    title = "Published on streams of one class a task: image AUROC / pixel AP, %; other images than ours"
+    return Table(title, columns, PUBLISHED).markdown()
 
 
 def _flows() -> str:
