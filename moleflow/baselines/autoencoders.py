@@ -34,11 +34,11 @@ class VanillaAE(ImagePeer):
 
     def code(self, batch: Tensor) -> Tensor:
         """Images to what the code's layer says, (B, codes · L, s/16, s/16)."""
-        return self.net["code"](self.net["encode"](batch))  # type: ignore[index]
+        return self.net["code"](self.net["encode"](batch))
 
     def drawn(self, batch: Tensor) -> Tensor:
         """The image as it is drawn again."""
-        return self.net["decode"](self.code(batch)[:, :LATENT])  # type: ignore[index]
+        return self.net["decode"](self.code(batch)[:, :LATENT])
 
     def loss(self, batch: Tensor) -> Tensor:
         """Mean squared error."""
@@ -97,7 +97,7 @@ class VAE(VanillaAE):
         mean, log_variance = self.code(batch).chunk(2, 1)
         log_variance = log_variance.clamp(-10, 10)
         z = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
-        error = (self.net["decode"](z) - batch).square().sum() / (2 * self.variance)  # type: ignore[index]
+        error = (self.net["decode"](z) - batch).square().sum() / (2 * self.variance)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum()
         return (error + self.beta * divergence) / batch.numel()
 
@@ -147,7 +147,7 @@ class WAE(VanillaAE):
         code = self.code(batch)
         codes = code.permute(0, 2, 3, 1).flatten(0, 2)
         codes = codes[torch.randperm(len(codes))[: self.CODES]]
-        error = F.mse_loss(self.net["decode"](code), batch)  # type: ignore[index]
+        error = F.mse_loss(self.net["decode"](code), batch)
         return error + self.weight * mmd(codes, torch.randn_like(codes))
 
 

@@ -71,6 +71,6 @@ class CFlow(TrainedPeer):
 
     def _log_p(self, patches: Tensor, places: Tensor) -> Tensor:
         """Log-likelihood per channel, (n,)."""
-        decoder: nn.Module = self.net.decoders[0]  # type: ignore[index,assignment]
+        decoder: nn.Module = self.net.decoders[0]
         z, logdet = decoder(patches, [places])
         return self.likelihood(patches.shape[1], z, logdet) / patches.shape[1]

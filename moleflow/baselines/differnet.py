@@ -41,7 +41,7 @@ class DifferNet(TrainedPeer):
     def prepare(self, normal: Tensor) -> None:
         """Mean and variance of the pooled features."""
         pooled = _pooled(normal)
-        norm = self.net["norm"]  # type: ignore[index]
+        norm = self.net["norm"]
         norm.running_mean.copy_(pooled.mean(0))
         norm.running_var.copy_(pooled.var(0, correction=0))
 
@@ -63,8 +63,8 @@ class DifferNet(TrainedPeer):
         return energy.detach(), smooth_scores(slope.norm(dim=-1), self.img_size)[1]
 
     def _latent(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        self.net["norm"].eval()  # type: ignore[index]
-        return self.net["flow"](self.net["norm"](_pooled(batch)))  # type: ignore[index]
+        self.net["norm"].eval()
+        return self.net["flow"](self.net["norm"](_pooled(batch)))
 
 
 def _pooled(features: Tensor) -> Tensor:

@@ -87,9 +87,9 @@ class Dinomaly(ImagePeer):
 
     def loss(self, batch: Tensor) -> Tensor:
         """Cosine distance of encoder's and decoder's features, easy places counting less as training goes on."""
-        encoded, decoded = self.net.get_encoder_decoder_outputs(batch)  # type: ignore[operator]
+        encoded, decoded = self.net.get_encoder_decoder_outputs(batch)
         if torch.is_grad_enabled():
-            return self.net.loss_fn(encoded, decoded, self.steps.count)  # type: ignore[operator]
+            return self.net.loss_fn(encoded, decoded, self.steps.count)
         pairs = zip(encoded, decoded, strict=True)
         return torch.stack([1 - torch.cosine_similarity(a.flatten(1), b.flatten(1)).mean() for a, b in pairs]).mean()
 

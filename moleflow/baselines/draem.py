@@ -60,5 +60,5 @@ class Draem(ImagePeer):
 
     def _drawn(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """What the model's forward gives while it trains, whatever mode it is in."""
-        drawn = self.net.reconstructive_subnetwork(images)  # type: ignore[operator]
-        return drawn, self.net.discriminative_subnetwork(torch.cat([images, drawn], 1))  # type: ignore[operator]
+        drawn = self.net.reconstructive_subnetwork(images)
+        return drawn, self.net.discriminative_subnetwork(torch.cat([images, drawn], 1))

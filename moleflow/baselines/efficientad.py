@@ -63,7 +63,7 @@ class EfficientAD(ImagePeer):
         """Mean and spread of the teacher's channels; photographs."""
         self.photographs = auxiliary_images(self.imagenet, self.side, self.seed)
         with torch.no_grad():
-            parts = [self.net.teacher(part) for part in normal.split(8)]  # type: ignore[operator]
+            parts = [self.net.teacher(part) for part in normal.split(8)]
         channels = torch.cat([part.transpose(0, 1).flatten(1) for part in parts], 1)
         spread = channels.std(1, correction=0).clamp_min(1e-6)
         self._keep("mean_std", {"mean": channels.mean(1), "std": spread})
@@ -76,12 +76,12 @@ class EfficientAD(ImagePeer):
     def loss(self, batch: Tensor) -> Tensor:
         """Student–teacher (hard places, and none on photographs), autoencoder–teacher, student–autoencoder."""
         photograph = self.photographs[torch.randint(len(self.photographs), (1,))]
-        _, distance = self.net.compute_student_teacher_distance(batch)  # type: ignore[operator]
-        return torch.stack(self.net.compute_losses(batch, photograph, distance)).sum()  # type: ignore[operator]
+        _, distance = self.net.compute_student_teacher_distance(batch)
+        return torch.stack(self.net.compute_losses(batch, photograph, distance)).sum()
 
     def finish(self, held_out: Tensor) -> None:
         """Quantiles of both maps on held-out images."""
-        pairs = [self.net.get_maps(part, normalize=False) for part in held_out.split(8)]  # type: ignore[operator]
+        pairs = [self.net.get_maps(part, normalize=False) for part in held_out.split(8)]
         both = {"st": torch.cat([pair[0] for pair in pairs]), "ae": torch.cat([pair[1] for pair in pairs])}
         for kind, maps in both.items():
             rows = maps.flatten()[:: max(1, maps.numel() // 2**24 + 1)]  # torch.quantile takes no more

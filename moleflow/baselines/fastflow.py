@@ -54,15 +54,11 @@ class FastFlow(TrainedPeer):
 
     def loss(self, batch: Tensor) -> Tensor:
         """½‖z‖² − log|det|, mean over images."""
-        hidden, logdets = zip(*(self._flow(batch)), strict=True)
-        return self.criterion(list(hidden), list(logdets))
+        maps = self.net._get_cnn_features([batch.permute(0, 3, 1, 2)])
+        hidden, logdets = zip(*map(self.net.fast_flow_blocks[0], maps), strict=True)
+        return self.criterion(hidden, logdets)
 
     def look(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """anomalib's map, and its largest value."""
         found = self.net([batch.permute(0, 3, 1, 2)])
         return found.pred_score.flatten(), found.anomaly_map[:, 0]
-
-    def _flow(self, batch: Tensor) -> list[tuple[Tensor, Tensor]]:
-        maps = self.net._get_cnn_features([batch.permute(0, 3, 1, 2)])  # type: ignore[operator]
-        blocks: list[nn.Module] = list(self.net.fast_flow_blocks)  # type: ignore[arg-type]
-        return [block(x) for block, x in zip(blocks, maps, strict=True)]

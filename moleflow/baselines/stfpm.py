@@ -51,13 +51,13 @@ class STFPM(ImagePeer):
 
     def optimizer(self, rate: float | None) -> Optimizer:
         """SGD, 0.4, momentum 0.9, weight decay 1e-3."""
-        student: nn.Module = self.net.student_model  # type: ignore[assignment]
+        student: nn.Module = self.net.student_model
         return SGD(student.parameters(), lr=rate or 0.4, momentum=0.9, weight_decay=1e-3)
 
     def loss(self, batch: Tensor) -> Tensor:
         """½·Σ over stages of the squared distance of normalized features, mean over places."""
         self.teacher.eval()
-        student: nn.Module = self.net.student_model  # type: ignore[assignment]
+        student: nn.Module = self.net.student_model
         return self.criterion(self.teacher(batch), student(batch)) / len(batch)
 
     def look(self, batch: Tensor) -> tuple[Tensor, Tensor]:

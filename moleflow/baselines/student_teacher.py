@@ -1,13 +1,14 @@
 """Uninformed students (Bergmann et al., CVPR 2020): several small students, none of which has seen a defect."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from moleflow.baselines.networks import conv_block, pyramid
 from moleflow.baselines.trained import ImagePeer, smooth_scores
 from moleflow.baselines.training import Training
+
+STAGE = ("layer2",)
+"""Of stride 8."""
 
 
 class Students(nn.Module):
@@ -112,9 +113,6 @@ class StudentTeacher(ImagePeer):
     def _net(self) -> Students:
         assert isinstance(self.net, Students)
         return self.net
-
-
-STAGE: Sequence[str] = ("layer2",)
 
 
 def _student(dim: int) -> nn.Sequential:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -94,8 +94,8 @@ class TrainedPeer(Peer):
         return PeerScores(images.numpy(), maps.numpy())
 
     @property
-    def net(self) -> nn.Module:
-        """The network.
+    def net(self) -> Any:
+        """The network, with the parts that ``build`` gave it.
 
         Raises:
             MoleflowError: nothing was fitted.
