@@ -68,6 +68,16 @@ class Setting:
         return model
 
     @cached_property
+    def big_class(self) -> tuple[Path, str]:
+        """Folder and name of a class for rows that measure accuracy: the one nearest to 200 normal images."""
+        if self.data_path is None:
+            train, test = (24, 8) if self.quick else (200, 40)
+            root = self.folder / f"washers{train}"
+            return write_demo(root, classes=[CLASS], train=train, test_good=test, per_defect=test // 4), CLASS
+        counts = {folder.name: len(list(folder.glob("train/good/*"))) for folder in sorted(self.data_path.iterdir())}
+        return self.data_path, min(counts, key=lambda name: abs(counts[name] - 200))
+
+    @cached_property
     def images(self) -> Tensor:
         """Some images (n, 3, 256, 256) in 0..1."""
         files = [load_image(sample.path, SIZE, "squash") for sample in self.samples(16)]

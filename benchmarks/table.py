@@ -5,13 +5,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import coupling, inference
+from benchmarks import coupling, inference, peers, reading, scaling, switches, training
 from benchmarks.row import Outcome, Row
 from benchmarks.setting import Setting
 from moleflow.utils.env import choose_device
 from moleflow.utils.text import refuse_unknown
 
-ROWS: dict[str, Row] = {**coupling.ROWS, **inference.ROWS}
+FAMILIES = (training, coupling, inference, peers, scaling, reading, switches)
+ROWS: dict[str, Row] = {name: row for family in FAMILIES for name, row in family.ROWS.items()}
 
 
 def run(
