@@ -22,13 +22,16 @@ def is_change(event: str, args: tuple[Any, ...], folder: str) -> bool:
     return event in CHANGES and any(str(one).startswith(folder) for one in args[:2])
 
 
-def in_a_process(act: Callable[[], int], folder: Path, die_at: int | None = None) -> tuple[int, int]:
+def in_a_process(
+    act: Callable[[], int], folder: Path, die_at: int | None = None, by: int = signal.SIGKILL
+) -> tuple[int, int]:
     """Do something in a process of its own.
 
     Args:
         act: gives the exit code.
         folder: changes in here are counted.
-        die_at: the number, from 0, of the change before which the process kills itself; None: it lives.
+        die_at: the number, from 0, of the change before which the process sends itself a signal; None: it lives.
+        by: the signal.
 
     Returns:
         Exit code (minus the signal for one that died), and the changes it came to.
@@ -36,23 +39,23 @@ def in_a_process(act: Callable[[], int], folder: Path, die_at: int | None = None
     read, write = os.pipe()
     if (child := os.fork()) == 0:
         os.close(read)
-        _live(act, str(folder), die_at, write)
+        _live(act, str(folder), die_at, by, write)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
         changes = len(pipe.read())
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), changes
 
 
-def _live(act: Callable[[], int], folder: str, die_at: int | None, count: int) -> None:
+def _live(act: Callable[[], int], folder: str, die_at: int | None, by: int, count: int) -> None:
     """The child: it never returns."""
     changes = 0
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
         nonlocal changes
         if is_change(event, args, folder):
-            if changes == die_at:
-                os.kill(os.getpid(), signal.SIGKILL)
             changes += 1
+            if changes - 1 == die_at:
+                os.kill(os.getpid(), by)
             os.write(count, b".")
 
     try:

@@ -37,25 +37,36 @@ class Whole(NamedTuple):
     touches: int
 
 
-def started(log_dir: Path, *words: str, dies_at: int = -1, counted: Path | None = None, share: float = ALWAYS) -> Any:
+def started(
+    log_dir: Path,
+    *words: str,
+    dies_at: int = -1,
+    by: int = signal.SIGKILL,
+    within: Path | None = None,
+    counted: Path | None = None,
+    share: float = ALWAYS,
+) -> Any:
     """Start a run.
 
     Args:
         log_dir: its folder of runs.
         words: further words of its command line.
-        dies_at: it kills itself before the so-manieth touch of a file in the run's folder, the images or the cache.
+        dies_at: it sends itself a signal before the so-manieth touch of a file in the run's folder, the images or the
+            cache.
+        by: the signal.
+        within: touches in this folder alone count.
         counted: where it writes, in the end, how many there were.
         share: share of its time that keeping positions may take: by default they are kept after every step.
     """
     line = words_for(log_dir, *STREAM, *words)
-    roots = (str(log_dir), str(shelf()))
-    process = CONTEXT.Process(target=live, args=(line, str(log_dir) + ".txt", roots, dies_at, counted, share))
+    roots = (str(within),) if within else (str(log_dir), str(shelf()))
+    process = CONTEXT.Process(target=live, args=(line, str(log_dir) + ".txt", roots, dies_at, by, counted, share))
     process.start()
     return process
 
 
 def live(
-    line: list[str], output: str, roots: tuple[str, ...], dies_at: int, counted: Path | None, share: float
+    line: list[str], output: str, roots: tuple[str, ...], dies_at: int, by: int, counted: Path | None, share: float
 ) -> None:
     """The run, in the process of its own."""
     from moleflow.trainer.progress_file import ProgressFile
@@ -69,9 +80,9 @@ def live(
 
     def count(event: str, arguments: tuple[Any, ...]) -> None:
         if event in TOUCHES and str(arguments[0]).startswith(roots):
-            if touches[0] == dies_at:
-                os.kill(os.getpid(), signal.SIGKILL)
             touches[0] += 1
+            if touches[0] - 1 == dies_at:
+                os.kill(os.getpid(), by)
 
     sys.addaudithook(count)
     ProgressFile.share = share
@@ -104,9 +115,9 @@ def wait_for(condition: Callable[[], object], process: Any, seconds: float = 120
         time.sleep(0.005)
 
 
-def assert_resumes(log_dir: Path, whole: Whole, **how: Any) -> None:
+def assert_resumes(log_dir: Path, whole: Whole, *words: str, **how: Any) -> None:
     """Resume a run, and compare what it ends with to a run in one piece."""
-    assert finished(log_dir, "--resume", **how) == 0, output(log_dir)
+    assert finished(log_dir, "--resume", *words, **how) == 0, output(log_dir)
     run = log_dir / "run"
     assert promised(run) == whole.promised, output(log_dir)
     assert (run / "metrics.jsonl").read_text() == whole.metrics, "no row twice, none lost"

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import signal
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -81,6 +82,32 @@ def killed_and_repeated(name: str, folder: Path, number: int) -> None:
     assert outcome(room) == expected
     assert begun(room / "run") is None
     assert verb("verify", room / "run") == 0
+
+
+def signalled_and_repeated(name: str, folder: Path, number: int, by: int) -> None:
+    """Ask the command to end before its change of that number, look at what is there, and give the command again."""
+    room = room_for(name, folder)
+    before = digests(room / "run")
+    assert in_a_process(act(name, room), room, number, by)[0] == 128 + by
+    after = digests(room / "run")
+    assert {file: after[file] for file in OTHERS} == {file: before[file] for file in OTHERS}
+    assert not list(room.rglob("*.tmp")), "nothing is half written"
+    assert verb("verify", room / "run") == 0
+    assert act(name, room)() == 0
+    assert outcome(room) == undisturbed(name)[0]
+    assert verb("verify", room / "run") == 0
+
+
+def test_asked_to_end_once(tmp_path: Path) -> None:
+    signalled_and_repeated("add-task", tmp_path, drawn("add-task", 1), signal.SIGTERM)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VERBS)
+def test_asked_to_end_at_many_points(name: str, tmp_path: Path) -> None:
+    """Twenty points that a seed draws, or every point of a command with fewer; both signals by turns."""
+    for turn, number in enumerate(sorted({drawn(name, seed) for seed in range(1, 21)})):
+        signalled_and_repeated(name, tmp_path / str(number), number, (signal.SIGINT, signal.SIGTERM)[turn % 2])
 
 
 def drawn(name: str, seed: int) -> int:

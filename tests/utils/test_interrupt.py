@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from moleflow.utils import interrupt
 from moleflow.utils.interrupt import PATIENCE, Interrupted, asked_to_stop, held, listening, stop_if_asked
 
 
@@ -71,11 +72,35 @@ def test_a_failure_in_held_work_is_told_as_it_is():
         work()
 
 
+def test_signals_that_come_together_count_as_one_and_a_later_one_ends_even_held_work(monkeypatch):
+    """Every signal has been dealt with when the next line runs: they are this process's own."""
+    now, ended = [100.0], []
+    monkeypatch.setattr(interrupt.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(interrupt.os, "_exit", ended.append)
+
+    def work():
+        send(signal.SIGTERM)
+        send(signal.SIGTERM)
+        now[0] += 0.9 * PATIENCE
+        send(signal.SIGINT)
+        assert not ended
+        now[0] += 0.2 * PATIENCE
+        send(signal.SIGINT)
+        assert ended == [130]
+
+    with pytest.raises(Interrupted) as caught, listening(), held():
+        work()
+    assert caught.value.exit_code == 143
+
+
 ENDLESS = """
 import time
-from moleflow.utils.interrupt import held, listening
+from moleflow.utils.interrupt import asked_to_stop, held, listening
 with listening(), held():
     print("ready", flush=True)
+    while not asked_to_stop():
+        time.sleep(0.01)
+    print("asked", flush=True)
     while True:
         time.sleep(0.01)
 """
@@ -84,9 +109,9 @@ with listening(), held():
 def test_a_second_signal_ends_even_held_work():
     with subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
-        for _ in range(2):
-            process.send_signal(signal.SIGTERM)
-        time.sleep(PATIENCE + 0.3)
-        assert process.poll() is None, "two at a time count as one"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "asked\n", "the first one has arrived, and the work goes on"
+        time.sleep(PATIENCE + 0.1)
+        assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
