@@ -45,6 +45,8 @@ from moleflow.utils.log import RunLog, say
 
 REPORT, DIAGNOSTICS, COST = "report.html", "diagnostics.json", "cost.json"
 """The page that is written last, what --run_diagnostics writes, and what a run has cost."""
+HALVED = "halved_batch_sizes"
+"""Entry of the costs: task -> images a step, where memory ran out with more."""
 
 
 def data_root(run: RunConfig) -> Path:
@@ -210,6 +212,8 @@ class Runner:
             task: the task; its place in the stream says whether shared weights would move.
             before_commit: called once the expert is there, before it is listed.
         """
+        if not self.keeper.path.exists():  # else it goes on with what is kept there
+            self.cost.get(HALVED, {}).pop(task.name, None)
         with RunLog(self.folder.path, self.config.output.tensorboard) as log:
             self.folder.load_base(self.model)
             self._learn_new(task, self._trainer(log), log, before_commit)
@@ -266,21 +270,24 @@ class Runner:
             self._note_cost(task, **costs)
 
     def _fit(self, task: Task, log: RunLog, fit: Callable[[int | None], int]) -> None:
-        """Fit a task; where a step does not fit into memory, once more from its start with half the batch."""
+        """Fit a task; where a step does not fit into memory, once more from its start with half the batch.
+
+        That is noted first: whoever resumes halves the batch, of folds too, also where memory has come back.
+        """
         log.forget(task=task.name)
         try:
-            used, half = fit(None), 0
+            fit(self.cost.get(HALVED, {}).get(task.name))
+            return
         except StepOutOfMemory as error:
             if error.last:
                 raise
-            used = half = error.batch_size // 2
+            half = error.batch_size // 2
             say(f"warning: memory ran out with {error.batch_size} images a step; {task.name} starts anew with {half}")
-        if half:  # here, where the failed step's memory is free
-            self.keeper.remove()
-            log.forget(task=task.name)
-            fit(half)
-        if used < self.config.training.batch_size:
-            self.cost.setdefault("halved_batch_sizes", {})[task.name] = used
+        self.cost.setdefault(HALVED, {})[task.name] = half  # from here on the failed step's memory is free
+        self.folder.sums.write_json(COST, self.cost)
+        self.keeper.remove()
+        log.forget(task=task.name)
+        fit(half)
 
     def _evaluate(self, task: Task, log: RunLog) -> None:
         last = task is self.stream[-1]

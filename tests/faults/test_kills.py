@@ -6,9 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
-from faults.lives import ALWAYS, assert_resumes, finished, started, wait_for
+from faults.lives import ALWAYS, Whole, assert_resumes, finished, output, started, wait_for
+from registry.miniature import promised
 
 from moleflow.trainer.progress_file import PROGRESS, ProgressFile
+
+FOLDS = ("--calibration_folds", "3")
 
 
 def killed_when(log_dir: Path, condition: str) -> None:
@@ -39,6 +42,31 @@ def test_killed_at_a_file_that_it_touches_and_again_when_it_goes_on(whole, tmp_p
 def test_killed_while_a_checkpoint_is_written_between_tasks_and_in_an_evaluation(whole, tmp_path, what):
     killed_when(tmp_path / "logs", what)
     assert_resumes(tmp_path / "logs", whole)
+
+
+@pytest.fixture(scope="module")
+def folded(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """A run in one piece whose thresholds rest on experts of folds."""
+    log_dir = tmp_path_factory.mktemp("folded") / "logs"
+    assert finished(log_dir, *FOLDS, counted=log_dir.parent / "touches", share=ALWAYS) == 0, output(log_dir)
+    metrics = (log_dir / "run" / "metrics.jsonl").read_text()
+    return Whole(promised(log_dir / "run"), metrics, int((log_dir.parent / "touches").read_text()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", range(8))
+def test_killed_at_random_points_with_folds(folded, whole, tmp_path, trial):
+    assert folded.promised != whole.promised, "folds change thresholds"
+    log_dir, chance = tmp_path / "logs", random.Random(100 + trial)
+    for _ in range(chance.randint(1, 3)):
+        if trial % 2:
+            finished(log_dir, "--resume", *FOLDS, dies_at=chance.randrange(folded.touches))
+        else:
+            process = started(log_dir, "--resume", *FOLDS)
+            time.sleep(chance.uniform(0.0, 6.0))
+            process.kill()
+            process.join()
+    assert_resumes(log_dir, folded, *FOLDS)
 
 
 @pytest.mark.slow

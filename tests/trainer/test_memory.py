@@ -117,6 +117,33 @@ def test_a_run_halves_the_batch_of_one_task_notes_it_and_goes_on(tmp_path, monke
     assert f"experts/{CLASSES[1]}.safetensors" not in same
 
 
+def short_of_memory(monkeypatch, name, stops_at=None):
+    """The first step of a class fails, with its whole batch; the program is stopped in a later one."""
+    take, count = TaskFeatures.take, [0]
+
+    def limited(self, indices):
+        count[0] += self.samples[0].class_name == name
+        if count[0] == 1 and len(indices) > 4:
+            raise MemoryError
+        if count[0] == stops_at:
+            raise KeyboardInterrupt
+        return take(self, indices)
+
+    monkeypatch.setattr(TaskFeatures, "take", limited)
+
+
+def test_who_resumes_halves_the_batch_of_folds_too_though_memory_is_back(tmp_path, monkeypatch):
+    words = ("--task_classes", *CLASSES[:2], "--calibration_folds", "2")
+    with monkeypatch.context() as patch:
+        short_of_memory(patch, CLASSES[1])
+        assert trained(tmp_path / "whole", *words) == 0
+    with monkeypatch.context() as patch:
+        short_of_memory(patch, CLASSES[1], stops_at=6)  # one that failed, two of each fold, one of the task's own
+        assert trained(tmp_path / "stopped", *words) == 130
+    assert trained(tmp_path / "stopped", *words, "--resume") == 0
+    assert promised(tmp_path / "stopped" / "run") == promised(tmp_path / "whole" / "run")
+
+
 def test_half_the_batch_that_does_not_fit_is_one_sentence_and_finished_tasks_stay(tmp_path, monkeypatch, capsys):
     fitting(monkeypatch, 3, CLASSES[1])
     assert trained(tmp_path, "--task_classes", *CLASSES[:2]) == 1
