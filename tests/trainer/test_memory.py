@@ -133,13 +133,14 @@ def short_of_memory(monkeypatch, name, stops_at=None):
 
 
 def test_who_resumes_halves_the_batch_of_folds_too_though_memory_is_back(tmp_path, monkeypatch):
-    words = ("--task_classes", *CLASSES[:2], "--calibration_folds", "2")
+    words = ("--task_classes", *CLASSES[:2], "--calibration_folds", "3")
     with monkeypatch.context() as patch:
         short_of_memory(patch, CLASSES[1])
         assert trained(tmp_path / "whole", *words) == 0
     with monkeypatch.context() as patch:
-        short_of_memory(patch, CLASSES[1], stops_at=6)  # one that failed, two of each fold, one of the task's own
+        short_of_memory(patch, CLASSES[1], stops_at=8)  # one that failed, two of each fold, one of the task's own
         assert trained(tmp_path / "stopped", *words) == 130
+    assert CLASSES[1] in json.loads((tmp_path / "stopped" / "run" / "cost.json").read_text())["halved_batch_sizes"]
     assert trained(tmp_path / "stopped", *words, "--resume") == 0
     assert promised(tmp_path / "stopped" / "run") == promised(tmp_path / "whole" / "run")
 
