@@ -25,7 +25,8 @@ FAKES = {
 
 
 PROMISED = """epoch_vs_ram cached_vs_uncached gemm_share_152 gemm_share_256 gemm_share_768 coupling_vs_freia bf16_gain
-routed_vs_backbone_lite0 routed_vs_backbone_resnet50 mixed_batch predict_vs_patchcore predict_vs_padim storage_vs_patchcore
+routed_vs_backbone_lite0 routed_vs_backbone_resnet50 mixed_batch predict_vs_patchcore predict_vs_padim
+storage_vs_patchcore
 train_seconds_200 route_1000_ms router_mb_1000 add_task_vs_t fp16_loss eval_share cache_read_share"""
 REAL = table.ROWS
 
