@@ -26,6 +26,9 @@ Outcome = np.ndarray | BadImage
 View = tuple[Path, float]
 """What makes two samples the same picture: file and rotation."""
 
+READERS = 4
+"""Threads that read kept features: a disk that has several requests is faster."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -95,7 +98,7 @@ class FeatureStore:
         """
         for view in map(_view, samples):
             self._prepared.pop(view, None)
-        missing = list({_view(sample): sample for sample in samples if self._stored(sample) is None}.values())
+        missing = list({_view(sample): sample for sample in samples if not self._holds(sample)}.values())
         outcomes = self._in_batches(missing, self._load) if self._files is None else self._computed(missing)
         bad: dict[Path, BadImage] = {}
         hidden = True if title is None or not missing else None  # None: shown on terminals only
@@ -117,21 +120,24 @@ class FeatureStore:
         """
         result = np.empty((len(samples), *self._shape), dtype=np.float16)
         missing: dict[View, list[int]] = {}
-        for row, sample in enumerate(samples):
-            stored = self._stored(sample)
-            if stored is None:
-                missing.setdefault(_view(sample), []).append(row)
-            else:
-                result[row] = stored
+        kept = _side_by_side(lambda place: self._read(*place), list(zip(samples, result, strict=True)), READERS)
+        for row, is_kept in enumerate(kept):
+            if not is_kept:
+                missing.setdefault(_view(samples[row]), []).append(row)
         for sample, outcome in self._computed([samples[rows[0]] for rows in missing.values()]):
             result[missing[_view(sample)]] = usable(outcome)
         return torch.from_numpy(result).float()
 
-    def _stored(self, sample: Sample) -> np.ndarray | None:
-        if self._files is None:
-            return None
-        key = self._prepared.get(_view(sample)) or self._key_now(sample)
-        return None if key is None else self._files.read(key)
+    def _holds(self, sample: Sample) -> bool:
+        key = self._kept_as(sample)
+        return self._files is not None and key is not None and self._files.holds(key)
+
+    def _read(self, sample: Sample, place: np.ndarray) -> bool:
+        key = self._kept_as(sample)
+        return self._files is not None and key is not None and self._files.read(key, place)
+
+    def _kept_as(self, sample: Sample) -> str | None:
+        return self._prepared.get(_view(sample)) or self._key_now(sample)
 
     def _key_now(self, sample: Sample) -> str | None:
         """The name of a sample's features by what its file holds now; None: decoding will say what is wrong."""

@@ -2,7 +2,9 @@
 
 import io
 import logging
+import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ class FeatureFiles:
     """A folder of features in fp16, each a .npy followed by the CRC-32 of its bytes.
 
     Files appear whole (temporary name, then rename), so concurrent runs can share a folder. A file's checksum is
-    verified when this object reads it first; after that it is only mapped into memory.
+    verified when this object looks at it first; after that it is only read.
 
     Everything here can be computed again, so a folder that cannot be read or written is no error: that is said once,
     and what is missing is computed whenever it is asked for.
@@ -28,26 +30,55 @@ class FeatureFiles:
         """Use a folder, which need not exist yet, for features of the shape (H, W, D)."""
         self.folder = folder
         self.shape = shape
-        self._verified: set[str] = set()
+        self._verified: dict[str, int] = {}
         self._gave_way = False
 
-    def read(self, key: str) -> np.ndarray | None:
-        """Features (H, W, D) in fp16, mapped from disk; None where they are missing or, with a warning, damaged."""
-        path = self._path(key)
+    def holds(self, key: str) -> bool:
+        """Whether features are here and whole; False, with a warning, where they are damaged."""
+        return key in self._verified or self._attempt(key, self._verify)
+
+    def read(self, key: str, place: np.ndarray) -> bool:
+        """Fill a place (H, W, D), fp16; False where features are missing or, with a warning, damaged.
+
+        Several threads may read at once: the disk is faster then.
+        """
+        return self.holds(key) and self._attempt(key, lambda name: self._fill(name, place))
+
+    def _attempt(self, key: str, look: Callable[[str], bool]) -> bool:
         try:
-            if key in self._verified or self._is_intact(path):
-                self._verified.add(key)
-                return np.load(path, mmap_mode="r", allow_pickle=False)
+            if look(key):
+                return True
         except FileNotFoundError:
-            return None
-        except (ValueError, EOFError):
-            pass  # cut off after it was verified
+            return False
         except OSError as error:
-            self._give_way(f"cannot read {path}: {error.strerror or error}")
-            return None
-        self._verified.discard(key)
-        logger.warning("cached features %s are damaged; computing them again", path)
-        return None
+            self._give_way(f"cannot read {self._path(key)}: {error.strerror or error}")
+            return False
+        self._verified.pop(key, None)
+        logger.warning("cached features %s are damaged; computing them again", self._path(key))
+        return False
+
+    def _verify(self, key: str) -> bool:
+        data = self._path(key).read_bytes()
+        content, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
+        if checksum != _checksum(content):
+            return False
+        try:
+            features = np.load(io.BytesIO(content), allow_pickle=False)
+        except (ValueError, EOFError):
+            return False
+        if features.shape != self.shape or features.dtype != np.float16:
+            return False
+        self._verified[key] = len(data)
+        return True
+
+    def _fill(self, key: str, place: np.ndarray) -> bool:
+        """Read a file that was verified; it may have been cut off since."""
+        size = self._verified[key]
+        with self._path(key).open("rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size != size:
+                return False
+            file.seek(size - CHECKSUM_BYTES - place.nbytes)
+            return file.readinto(place.view(np.uint8).data) == place.nbytes
 
     def write(self, key: str, features: np.ndarray) -> None:
         """Keep features (H, W, D) in fp16, unless the folder could not be used before."""
@@ -72,14 +103,6 @@ class FeatureFiles:
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.npy"
-
-    def _is_intact(self, path: Path) -> bool:
-        data = path.read_bytes()
-        content, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
-        if checksum != _checksum(content):
-            return False
-        features = np.load(io.BytesIO(content), allow_pickle=False)
-        return features.shape == self.shape and features.dtype == np.float16
 
 
 def _checksum(content: bytes) -> bytes:
