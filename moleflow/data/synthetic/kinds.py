@@ -43,7 +43,7 @@ def cutpaste(rng: np.random.Generator, scene: Scene) -> Change:
     After CutPaste (Li et al., CVPR 2021), whose patches are rectangles of the same image.
     """
     region = blob(rng, scene.weight, log_uniform(rng, 0.002, 0.02))
-    turned = np.rot90(scene.donor, 2 * rng.integers(2))
+    turned = np.rot90(scene.donor, 2 * int(rng.integers(2)))
     rows, columns = (
         (np.arange(side) + rng.integers(source)) % source
         for side, source in zip(region.shape, turned.shape[:2], strict=True)

@@ -1,0 +1,206 @@
+"""Does an inner validation rank settings as the test sets do? Kendall's τ over runs of the same names on both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy import stats
+
+from moleflow.analysis.output import Analysis, Picture
+from moleflow.analysis.statistics.finished import FinishedRun, read_finished
+from moleflow.analysis.tables import Cell, Table
+from moleflow.evaluation.report.figures.canvas import DARK, label, new_figure, plain
+from moleflow.utils.errors import UsageError
+
+METRICS = {"image_auroc": "image AUROC", "pixel_ap": "pixel AP"}
+MEAN = "mean"
+FEWEST = 3
+"""Settings below which a ranking says nothing."""
+
+NOTE = (
+    "τ-b (Kendall 1945) counts pairs of settings that both rank alike, minus those they rank in opposite order, of the "
+    "pairs without a tie; p is of no association, exact where nothing is tied. The last columns say what choosing "
+    "inside would cost: the test value of the setting that is best inside, and the best test value; in %."
+)
+
+
+class Pair(NamedTuple):
+    """A setting's score inside and on the test set, fractions."""
+
+    inner: float
+    test: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two rankings of the same settings agree.
+
+    Attributes:
+        pairs: setting -> its scores.
+        tau: Kendall's τ-b, −1 to 1; None where one side does not rank at all.
+        p: of no association; None like ``tau``.
+    """
+
+    pairs: Mapping[str, Pair]
+    tau: float | None
+    p: float | None
+
+    @property
+    def chosen(self) -> str:
+        """The setting that is best inside."""
+        return max(self.pairs, key=lambda name: self.pairs[name].inner)
+
+    @property
+    def best(self) -> float:
+        """The best test score."""
+        return max(pair.test for pair in self.pairs.values())
+
+    @property
+    def regret(self) -> float:
+        """Best test score minus that of the setting chosen inside, a fraction."""
+        return self.best - self.pairs[self.chosen].test
+
+
+def agreement(pairs: Mapping[str, Pair]) -> Agreement:
+    """τ-b of pairs: (P − Q) / √((P + Q + X)(P + Q + Y)), with X and Y pairs tied on one side only."""
+    found = stats.kendalltau([pair.inner for pair in pairs.values()], [pair.test for pair in pairs.values()])
+    ranked = not np.isnan(found.statistic)
+    return Agreement(pairs, float(found.statistic) if ranked else None, float(found.pvalue) if ranked else None)
+
+
+def rank_agreement(inner: Path, test: Path, command: str = "") -> Analysis:
+    """Compare runs on an inner validation with runs of the same names on the test sets.
+
+    Args:
+        inner: folder of the finished runs on the inner validation.
+        test: folder of the finished runs on the real data.
+        command: what made the page.
+
+    Raises:
+        UsageError: a folder holds no finished run, or fewer than ``FEWEST`` names or no class are in both.
+    """
+    (inside, unread), (outside, more) = read_finished([inner]), read_finished([test])
+    pairs, left = _paired(inside, outside)
+    classes = _common_classes([run for pair in pairs.values() for run in pair])
+    found = {
+        (metric, name): agreement(scores)
+        for metric in METRICS
+        for name in (MEAN, *classes)
+        if len(scores := _scores(pairs, metric, classes if name == MEAN else [name])) >= FEWEST
+    }
+    missing = [f"Left out: {sentence}." for sentence in (*left, *unread, *more)]
+    return Analysis(
+        "Does the inner validation rank settings as the test sets do?",
+        [*(_sentence(metric, found[metric, MEAN]) for metric in METRICS if (metric, MEAN) in found), *missing],
+        {"classes": classes, "agreement": {m: _numbers(found, m) for m in METRICS}},
+        command,
+        [
+            Picture(
+                "rank_agreement", _figure(found), "A point a setting, mean over classes: inside and on the test sets."
+            )
+        ],
+        {"agreement": _agreement_table(found), "settings": _settings_table(found)},
+    )
+
+
+def _paired(
+    inside: Sequence[FinishedRun], outside: Sequence[FinishedRun]
+) -> tuple[dict[str, tuple[FinishedRun, FinishedRun]], list[str]]:
+    """Name -> its run inside and its run on the test sets; and what has no partner, in words."""
+    first, second = ({run.name: run for run in runs} for runs in (inside, outside))
+    pairs = {name: (first[name], second[name]) for name in first if name in second}
+    if len(pairs) < FEWEST:
+        raise UsageError(
+            f"expected {FEWEST} or more experiment names that are in both folders, found {len(pairs)}: "
+            f"{', '.join(first)} and {', '.join(second)}"
+        )
+    return pairs, [f"{name} has no partner of its name" for name in sorted(first.keys() ^ second.keys())]
+
+
+def _common_classes(runs: Sequence[FinishedRun]) -> list[str]:
+    """Classes that every run tested, in the first run's order."""
+    common = [name for name in runs[0].results["per_class"] if all(name in run.results["per_class"] for run in runs)]
+    if not common:
+        raise UsageError("expected a class that all runs have tested, found none: compare runs of the same classes")
+    return common
+
+
+def _scores(
+    pairs: Mapping[str, tuple[FinishedRun, FinishedRun]], metric: str, classes: Sequence[str]
+) -> dict[str, Pair]:
+    """Setting -> mean of a metric over the classes that have it in all runs, routed; empty where none has."""
+    every = [run for pair in pairs.values() for run in pair]
+    known = [name for name in classes if all(run.results["per_class"][name][metric] is not None for run in every)]
+    if not known:
+        return {}
+    values = {
+        name: [float(np.mean([run.results["per_class"][c][metric] for c in known])) for run in pair]
+        for name, pair in pairs.items()
+    }
+    return {name: Pair(*value) for name, value in values.items()}
+
+
+def _sentence(metric: str, found: Agreement) -> str:
+    if found.tau is None:
+        return f"{METRICS[metric]}: one side scores all settings alike, so there is no ranking to compare."
+    return (
+        f"{METRICS[metric]}, mean over classes: τ = {found.tau:z.2f} (p = {found.p:.3f}, {len(found.pairs)} settings); "
+        f"choosing inside gives {found.chosen}, {100 * found.regret:z.1f} points below the best."
+    )
+
+
+def _numbers(found: Mapping[tuple[str, str], Agreement], metric: str) -> dict[str, object]:
+    return {
+        name: {
+            "tau": one.tau, "p": one.p, "chosen": one.chosen, "regret": one.regret,
+            "settings": {setting: pair._asdict() for setting, pair in one.pairs.items()},
+        }
+        for (of, name), one in found.items()
+        if of == metric
+    }  # fmt: skip
+
+
+def _agreement_table(found: Mapping[tuple[str, str], Agreement]) -> Table:
+    rows = [
+        (METRICS[metric], name, len(one.pairs), _digits(one.tau), _digits(one.p, 3), one.chosen,
+         100 * one.pairs[one.chosen].test, 100 * one.best)
+        for (metric, name), one in found.items()
+    ]  # fmt: skip
+    columns = ("metric", "class", "settings", "τ", "p", "best inside", "its test value", "best test value")
+    return Table("Agreement of the rankings", columns, tuple(rows), NOTE)
+
+
+def _settings_table(found: Mapping[tuple[str, str], Agreement]) -> Table:
+    means = {metric: found[metric, MEAN] for metric in METRICS if (metric, MEAN) in found}
+    names = next(iter(means.values())).pairs if means else ()
+    rows: list[tuple[Cell, ...]] = [
+        (name, *(100 * value for one in means.values() for value in one.pairs[name])) for name in names
+    ]
+    columns = ("setting", *(f"{METRICS[metric]} {side}" for metric in means for side in ("inside", "test")))
+    return Table("Every setting, mean over classes, in %", columns, tuple(rows))
+
+
+def _digits(value: float | None, digits: int = 2) -> str | None:
+    return None if value is None else f"{value:z.{digits}f}"
+
+
+def _figure(found: Mapping[tuple[str, str], Agreement]) -> Figure:
+    figure = new_figure(7.2, 3.2)
+    for axes, metric in zip(figure.subplots(1, len(METRICS)), METRICS, strict=True):
+        if (metric, MEAN) in found:
+            _points(axes, found[metric, MEAN].pairs)
+        axes.set_xlabel(f"{METRICS[metric]} inside, %", fontsize=9)
+        axes.set_ylabel(f"{METRICS[metric]} on the test sets, %", fontsize=9)
+        plain(axes)
+    return figure
+
+
+def _points(axes: Axes, pairs: Mapping[str, Pair]) -> None:
+    for name, pair in pairs.items():
+        place = (100 * pair.inner, 100 * pair.test)
+        axes.plot(*place, "o", color=DARK, markersize=4)
+        axes.annotate(label(name), place, xytext=(3, 3), textcoords="offset points", fontsize=6)

@@ -1,0 +1,178 @@
+"""The inner validation: an ordinary dataset, of training images alone, resumed, and never mixed with another."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from layouts import image, product
+
+import moleflow.data.synthetic.inner as inner
+from moleflow.data.folder import FolderDataset
+from moleflow.data.images import native_image, native_mask
+from moleflow.data.synthetic.inner import MANIFEST, Recipe, partition, write_inner
+from moleflow.utils.errors import MoleflowError, UsageError
+from moleflow.utils.io import write_json
+
+RECIPE = Recipe(seed=0, held_out=0.3, per_kind=3, kinds=("spot", "cutpaste"))
+opened: list[str] | None = None
+"""What is opened, linked or listed while it is a list: an audit hook stays for good."""
+
+
+def note(event: str, details: tuple[object, ...]) -> None:
+    if opened is not None and event in ("open", "os.link", "os.listdir", "os.scandir"):
+        opened.append(str(details[0]))
+
+
+sys.addaudithook(note)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> FolderDataset:
+    """Two classes: six training images and a test split each."""
+    for name in ("bolt", "nut"):
+        folder = product(tmp_path / "data", name)
+        for stem in ("003", "004", "005"):
+            image(folder / "train/good" / f"{stem}.png")
+    return FolderDataset(tmp_path / "data")
+
+
+def write(source: FolderDataset, root: Path, recipe: Recipe = RECIPE) -> Path:
+    return write_inner(source, source.classes, root, recipe)
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def test_it_is_a_dataset_whose_normal_images_are_the_training_images(source, tmp_path):
+    made = FolderDataset(write(source, tmp_path / "out"))
+    assert made.classes == ("bolt", "nut")
+    test = made.test("bolt")
+    assert Counter(sample.defect for sample in test) == {"good": 2, "spot": 3, "cutpaste": 3}
+    normal = [sample.path.read_bytes() for sample in (*made.train("bolt"), *test) if sample.label == 0]
+    assert sorted(normal) == sorted(sample.path.read_bytes() for sample in source.train("bolt"))
+    for sample in test:
+        if sample.label:
+            assert native_mask(sample.mask).any()
+            assert native_mask(sample.mask).shape == native_image(sample.path).shape[:2]
+
+
+def test_anomalies_are_held_out_images_changed_in_their_masks(source, tmp_path):
+    made = FolderDataset(write(source, tmp_path / "out"))
+    held_out = [native_image(sample.path) for sample in made.test("nut") if sample.label == 0]
+    for sample in made.test("nut"):
+        if sample.label:
+            outside = ~native_mask(sample.mask)
+            same = [np.array_equal(native_image(sample.path)[outside], normal[outside]) for normal in held_out]
+            assert sum(same) == 1
+
+
+def test_no_file_of_the_test_split_is_touched(source, tmp_path):
+    global opened
+    opened = []
+    try:
+        write(source, tmp_path / "out")
+        touched = set(opened)
+    finally:
+        opened = None
+    train = {str(sample.path) for name in source.classes for sample in source.train(name)}
+    assert train <= touched, "the hook sees what is opened"
+    parts = {Path(name).relative_to(source.root).parts for name in touched if name.startswith(str(source.root))}
+    assert {part[1] for part in parts if len(part) > 1} == {"train"}
+
+
+def test_the_manifest_tells_seed_counts_and_source(source, tmp_path):
+    book = json.loads((write(source, tmp_path / "out") / MANIFEST).read_text())
+    assert book["settings"] == {"seed": 0, "held_out": 0.3, "per_kind": 3, "kinds": ["spot", "cutpaste"]}
+    entry = book["classes"]["bolt"]
+    assert entry["source"] == str(source.root)
+    assert entry["counts"] == {"train/good": 4, "test/good": 2, "test/spot": 3, "test/cutpaste": 3}
+    _, held_out = partition(source, "bolt", RECIPE)
+    assert entry["held_out"] == [sample.path.relative_to(source.root).as_posix() for sample in held_out]
+
+
+def test_an_interrupted_call_goes_on_and_ends_with_the_same_bytes(source, tmp_path, monkeypatch):
+    whole, calls = files(write(source, tmp_path / "whole")), []
+
+    def until_the_fourth(*given):
+        calls.append(given)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return make(*given)
+
+    make = inner.make_anomaly
+    monkeypatch.setattr(inner, "make_anomaly", until_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        write(source, tmp_path / "out")
+    assert files(tmp_path / "out") != whole
+    assert files(write(source, tmp_path / "out")) == whole
+    assert len(calls) == 4 + 12 - 3, "three anomalies of twelve were there already"
+    before = len(calls)
+    write(source, tmp_path / "out")
+    assert len(calls) == before
+
+
+def test_seeds_hold_out_other_images_and_damage_them_otherwise(source, tmp_path):
+    first, second = files(write(source, tmp_path / "0")), files(write(source, tmp_path / "1", Recipe(1, 0.3, 3)))
+    place = "bolt/test/spot/000.png"
+    assert first[place] != second[place]
+    assert [partition(source, "bolt", Recipe(seed))[1] for seed in range(8)] != [
+        partition(source, "bolt", Recipe(0))[1] for _ in range(8)
+    ]
+
+
+def test_without_hard_links_images_are_copied(source, tmp_path, monkeypatch):
+    linked = files(write(source, tmp_path / "linked"))
+
+    def refuse(*_: object) -> None:
+        raise OSError("other disk")
+
+    assert (tmp_path / "linked/bolt/test/good").iterdir().__next__().stat().st_nlink > 1
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    root = write(source, tmp_path / "copied")
+    assert files(root) == linked
+    assert next((root / "bolt/test/good").iterdir()).stat().st_nlink == 1
+
+
+def test_another_recipe_or_other_images_are_refused(source, tmp_path):
+    root = write(source, tmp_path / "out")
+    with pytest.raises(UsageError, match=r"was made with .*'seed': 0.*, asked for is .*'seed': 1.*another folder"):
+        write(source, root, Recipe(1, 0.3, 3, RECIPE.kinds))
+    image(source.root / "nut/train/good/006.png")
+    with pytest.raises(UsageError, match="other images of 'nut'"):
+        write(source, root)
+
+
+def test_a_folder_of_something_else_is_refused(source, tmp_path):
+    with pytest.raises(UsageError, match="no inner validation and not empty"):
+        write(source, source.root)
+    write_json(tmp_path / "odd" / MANIFEST, ["?"])
+    with pytest.raises(MoleflowError, match="damaged"):
+        write(source, tmp_path / "odd")
+
+
+def test_a_class_of_one_image_or_of_one_colour_is_an_error(source, tmp_path):
+    good = source.root / "bolt/train/good"
+    for path in sorted(good.iterdir())[1:]:
+        path.unlink()
+    with pytest.raises(UsageError, match="'bolt' has 1 normal training image"):
+        write(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"kinds": ("spott",)}, "did you mean 'spot'"),
+        ({"kinds": ("spot", "spot")}, "lists one twice"),
+        ({"held_out": 1.0}, "--held_out expects a share between 0 and 1, found 1.0"),
+        ({"held_out": 0.0}, "--held_out"),
+        ({"per_kind": 0}, "--per_kind expects a number from 1 up"),
+        ({"seed": -1}, "--seed"),
+    ],
+)
+def test_recipes_that_cannot_be_are_refused(settings, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        Recipe(**settings)
