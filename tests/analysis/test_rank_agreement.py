@@ -53,9 +53,10 @@ def test_regret_is_what_choosing_inside_costs():
 
 def test_runs_are_paired_by_name_over_common_classes(tmp_path):
     for index, name in enumerate(("a", "b", "c", "d")):
-        run(tmp_path / "in", name, x=0.5 + index / 10, y=0.6)
+        run(tmp_path / "in", name, w=0.1, x=0.5 + index / 10, y=0.6)
         run(tmp_path / "test", name, x=0.5 + index / 20, y=0.9 - index / 10, z=0.1)
-    run(tmp_path / "test", "alone", x=1.0, y=1.0, z=1.0)
+    run(tmp_path / "in", "inside", w=1.0, x=1.0, y=1.0)
+    run(tmp_path / "test", "outside", x=1.0, y=1.0, z=1.0)
     found = rank_agreement(tmp_path / "in", tmp_path / "test", "python it")
     assert found.numbers["classes"] == ["x", "y"]
     by_class = found.numbers["agreement"]["image_auroc"]
@@ -64,7 +65,7 @@ def test_runs_are_paired_by_name_over_common_classes(tmp_path):
     assert by_class["mean"]["tau"] == pytest.approx(-1), "y falls faster on the test set than x rises"
     assert by_class["mean"]["settings"]["b"] == {"inner": pytest.approx(0.6), "test": pytest.approx(0.675)}
     assert by_class["mean"]["chosen"] == "d"
-    assert "Left out: alone has no partner of its name." in found.finding
+    assert [f"Left out: {name} has no partner of its name." for name in ("inside", "outside")] == found.finding[2:]
     found.write(tmp_path / "out")
     page = (tmp_path / "out/summary.md").read_text()
     assert "image AUROC, mean over classes: τ = -1.00 (p = 0.083, 4 settings)" in page

@@ -115,13 +115,16 @@ def test_an_interrupted_call_goes_on_and_ends_with_the_same_bytes(source, tmp_pa
     assert len(calls) == before
 
 
-def test_seeds_hold_out_other_images_and_damage_them_otherwise(source, tmp_path):
-    first, second = files(write(source, tmp_path / "0")), files(write(source, tmp_path / "1", Recipe(1, 0.3, 3)))
+def test_seeds_hold_out_other_images_and_damage_the_same_ones_otherwise(source, tmp_path):
+    held_out = [partition(source, "bolt", Recipe(seed, RECIPE.held_out))[1] for seed in range(100)]
+    assert any(other != held_out[0] for other in held_out)
+    alike = held_out.index(held_out[0], 1)
+    first, second = (
+        write_inner(source, ["bolt"], tmp_path / str(seed), Recipe(seed, RECIPE.held_out, 1, ("spot",)))
+        for seed in (0, alike)
+    )
     place = "bolt/test/spot/000.png"
-    assert first[place] != second[place]
-    assert [partition(source, "bolt", Recipe(seed))[1] for seed in range(8)] != [
-        partition(source, "bolt", Recipe(0))[1] for _ in range(8)
-    ]
+    assert files(first)[place] != files(second)[place]
 
 
 def test_without_hard_links_images_are_copied(source, tmp_path, monkeypatch):
