@@ -106,6 +106,18 @@ def test_headline_and_tables_show_the_numbers(tmp_path: Path) -> None:
     assert "backward transfer BWT, routed" in words
 
 
+def test_decisions_stand_beside_what_was_promised(tmp_path: Path) -> None:
+    assert "Decisions" not in write(tmp_path).words, "no class has a threshold"
+    content = results()
+    routed = {"accuracy": 0.81, "precision": None, "recall": 0.82, "false_alarm_rate": 0.13}
+    content["per_class"][EVIL] |= {"reference_n": 31, "decisions": {"promised_rate": 0.05, "routed": routed}}
+    write_report(tmp_path, content, None, [], tmp_path / "report.html")
+    words = Page((tmp_path / "report.html").read_text(encoding="utf-8")).words
+    table = words[words.index("Decisions") : words.index("Continual learning")]
+    assert table[-7:] == [EVIL, "31", "5.0", "13.0", "82.0", "–", "81.0"]
+    assert "screw" not in table
+
+
 def test_a_stream_that_has_not_ended(tmp_path: Path) -> None:
     words = " ".join(write(tmp_path, done=1).words)
     assert "1 of 2 tasks so far" in words

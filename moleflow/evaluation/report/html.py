@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -40,6 +40,7 @@ def write_report(
         results=results,
         progress=(len(results["matrix"][METRICS[0]]), len(results["tasks"])),
         headline=_headline(results),
+        decisions=list(_decisions(results)),
         metrics=METRICS,
         titles=METRIC_TITLES,
         matrices={METRIC_TITLES[metric]: results["matrix"][metric] for metric in SHOWN_MATRICES},
@@ -62,6 +63,14 @@ def _headline(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("forgetting", percent(forgotten["image_auroc"]), f"image AUROC; pixel AP {percent(forgotten['pixel_ap'])}"),
         ("pooled AUROC", percent(pooled["raw"]), f"all images; {percent(pooled['calibrated'])} calibrated"),
     ]
+
+
+def _decisions(results: dict[str, Any]) -> Iterator[tuple[str, int, float, dict[str, float | None]]]:
+    """(class, normal images its threshold rests on, false alarms promised, routed decision metrics), where known."""
+    for name, row in results["per_class"].items():
+        decisions = row.get("decisions", {})  # older results do not say
+        if decisions.get("promised_rate") is not None:
+            yield name, row["reference_n"], decisions["promised_rate"], decisions["routed"]
 
 
 def _link(figure: Path, page: Path) -> str:
