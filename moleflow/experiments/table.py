@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from moleflow.analysis.tables import Cell, Table
 from moleflow.baselines.cards import CARDS
@@ -98,8 +99,11 @@ def drawn(rows: Iterable[Row]) -> Figure:
         for place, value in enumerate(values):
             axes.text(value, place, f" {value:.1f}", va="center", fontsize=7)
         axes.set_title(title, fontsize=9)
-        axes.set_xlim(0.8 * min(values), 1.1 * max(values) + 1)
+        axes.set_xlim(0, 1.15 * max(values) + 1)
         plain(axes)
+    kinds = (("MoLE-Flow", ACCENT), ("for streams", DARK), ("a model a class", LIGHT))
+    figure.legend(handles=[Patch(color=colour, label=kind) for kind, colour in kinds], loc="outside lower center",
+                  ncols=3, fontsize=8, frameon=False)  # fmt: skip
     return figure
 
 
