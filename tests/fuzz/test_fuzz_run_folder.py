@@ -17,9 +17,10 @@ from moleflow.registry import results
 from moleflow.registry.ledger import as_table, ledger
 from moleflow.registry.move import export_task, read_parcel
 from moleflow.registry.stored_run import StoredRun
-from moleflow.registry.verify import unlisted, verify
+from moleflow.registry.verify import notes, verify
 from moleflow.utils.errors import MoleflowError
-from moleflow.utils.io import read_metadata, sha256_of, write_json, write_tensors
+from moleflow.utils.io import read_json, read_metadata, sha256_of, write_json, write_tensors
+from moleflow.utils.sums import SUMS, Sums
 
 MATRIX = {"image_auroc": [[0.9]]}
 
@@ -59,8 +60,8 @@ def used(run: Path) -> None:
         with sentences():
             as_table(ledger(stored))
         with sentences():
-            assert all(problem.strip() for problem in verify(stored))
-        for step in (unlisted, looked_at, renamed):
+            assert all(sentence.strip() for sentence in (*verify(stored), *notes(stored)))
+        for step in (looked_at, renamed):
             with sentences():
                 step(stored)
 
@@ -94,10 +95,31 @@ def test_any_change_of_a_runs_json_is_survived(run: Path, name: str) -> None:
     def holds(text: bytes) -> None:
         for other, content in others.items():
             other.write_bytes(content)
+        (run / SUMS).unlink(missing_ok=True)  # which would tell of every change before it is looked at
         file.write_bytes(written_out(text))
         used(run)
 
     fuzz(changes(json.loads(file.read_bytes())), holds, examples=15)
+
+
+def test_any_change_of_the_list_of_hashes_is_survived(run: Path) -> None:
+    """What it says is never followed out of the run's folder."""
+    Sums(run).write_json("results.json", read_json(run / "results.json"))
+    Sums(run).write_json("evaluations/after_001.json", {})
+    whole, others = (run / SUMS).read_bytes(), {other: other.read_bytes() for other in run.rglob("*.json")}
+    (run.parent / "precious.next").write_bytes(b"")
+    empty = f"{sha256_of(run.parent / 'precious.next')}  ../precious\n".encode()
+
+    def holds(cut: tuple[int, int, bytes]) -> None:
+        place, gone, put = cut
+        for other, content in others.items():
+            other.write_bytes(content)
+        (run / SUMS).write_bytes(whole[:place] + put + whole[place + gone :])
+        used(run)
+        assert not (run.parent / "precious").exists()
+
+    puts = st.one_of(st.binary(max_size=9), st.sampled_from([empty, b"\n", b"  ", b"0" * 64]))
+    fuzz(st.tuples(st.integers(0, len(whole)), st.integers(0, 70), puts), holds)
 
 
 def test_any_change_of_an_exported_expert_is_read_or_named(run: Path, tmp_path: Path) -> None:
