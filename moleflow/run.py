@@ -27,6 +27,7 @@ from moleflow.extractors.live import LiveStore
 from moleflow.extractors.stream_data import StreamData
 from moleflow.losses.build import build_loss
 from moleflow.models.build import build_extractor, build_model
+from moleflow.models.experts import LastUsed
 from moleflow.models.mole_nf import MoLEFlow
 from moleflow.models.scoring.calibration import FEW
 from moleflow.models.task import per_task_parts, shared_later
@@ -138,6 +139,9 @@ class Runner:
         self.folder = opened or open_run(path, resolved.to_store(), run.output.resume, run.output.overwrite)
         self.data.skipped.keep_in(self.folder.sums)
         self.keeper = ProgressFile(self.folder.path / PROGRESS, self._builds_on)
+        if run.hardware.expert_memory_mb is not None:
+            limit = run.hardware.expert_memory_mb * 2**20
+            self.model.experts = LastUsed(self.model, self.model.tasks, self.folder, limit)
         self.evaluator = Evaluator(self.model, self.data, run.data.resize)
         self.cost = self._stored_cost()
 
@@ -331,13 +335,20 @@ class Runner:
         fields = ("seconds_per_task", "feature_seconds_per_task", "evaluation_seconds_per_task")
         return {name: {} for name in fields}
 
+    def _note_parameters(self) -> None:
+        """Count what each task learns by gradient, once: its expert may be out of memory later."""
+        known = self.cost.get("params_per_task", {})
+        self.cost["params_per_task"] = {
+            name: known[name] if name in known else parameters_of(self.model, name) for name in self.model.tasks
+        }
+
     def _note_cost(self, task: Task, **seconds: float) -> None:
         for name, value in seconds.items():
             self.cost.setdefault(f"{name}_per_task", {})[task.name] = round(value, 3)
         entries = self.folder.manifest
         self.cost["bytes_per_expert"] = {entry["name"]: entry["bytes"] for entry in entries["tasks"]}
         self.cost["base_bytes"] = entries["base"]["bytes"]
-        self.cost["params_per_task"] = {name: parameters_of(self.model, name) for name in self.model.tasks}
+        self._note_parameters()
         self.cost["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         self.folder.sums.write_json(COST, self.cost)
 

@@ -81,6 +81,12 @@ class HardwareConfig:
     device: str = knob("auto", "cpu, cuda, cuda:N, or auto.")
     amp: bool = knob(False, "Train in bfloat16 where that is safe (log-determinants stay in float32).")
     num_workers: int = knob(2, "Threads that decode images.", low=0)
+    expert_memory_mb: int | None = knob(
+        None,
+        "Memory that experts may take, in MB: those not used for longest are given up and read again when they are "
+        "asked for (default: all stay).",
+        low=1,
+    )
 
 
 @dataclass(frozen=True)

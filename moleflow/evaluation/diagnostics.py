@@ -54,6 +54,7 @@ def diagnose(model: MoLEFlow, data: TestImages, tasks: Sequence[Task], resize: s
 
 def diagnose_task(model: MoLEFlow, data: TestImages, task: Task, resize: str) -> dict[str, Any]:
     """What ``diagnose`` tells of one task."""
+    model.experts.use(task.name)
     with Probes(model, task.name) as probes:
         good = latents_of(model, data, task, 0, resize)
     bad = latents_of(model, data, task, 1, resize)

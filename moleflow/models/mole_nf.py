@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from moleflow.config.task import Task
 from moleflow.extractors.base import Extractor
 from moleflow.extractors.batch import Batch, Batches
+from moleflow.models.experts import AllInMemory, Experts
 from moleflow.models.routing.base import Router
 from moleflow.models.routing.open_set import OpenSet
 from moleflow.models.scoring.aggregation import Aggregation
@@ -104,6 +105,7 @@ class MoLEFlow(nn.Module):
         self.scorer, self.fusion, self.border, self.consistency, self.aggregation = parts[7:12]
         self.pixel_map, self.calibration, self.router, self.open_set, self.limit_rule, self.decision = parts[12:]
         self.reference = PerTask(ScoreReference)
+        self.experts: Experts = AllInMemory()
         self.tasks: dict[str, Task] = {}
         self.requires_grad_(False)
         self.eval()
@@ -120,6 +122,7 @@ class MoLEFlow(nn.Module):
 
     def likelihood(self, features: Tensor, task: str) -> Latent:
         """The data path after the backbone."""
+        self.experts.use(task)
         x = self.position(features, task)  # (B, H, W, D)
         return self.likelihood_in_place(x, task)  # (B, H, W, D), (B, H, W)
 
@@ -181,6 +184,7 @@ class MoLEFlow(nn.Module):
     @fast_products()
     def score_as(self, features: Tensor, task: str) -> Scores:
         """Scores of features (B, H, W, D) as products of one task."""
+        self.experts.use(task)
         patches = self.scorer(self, features, task)  # (B, H, W)
         patches = self.fusion(patches, features, task)  # (B, H, W)
         patches = self.border(patches, features, task)  # (B, H, W)
@@ -213,6 +217,7 @@ class MoLEFlow(nn.Module):
         self.requires_grad_(False)
         self.eval()
         self.tasks[task.name] = task
+        self.experts.use(task.name)
         self._tell_router()
 
     @torch.no_grad()
@@ -262,8 +267,9 @@ class MoLEFlow(nn.Module):
 
     def remove_task(self, task: str) -> None:
         """Forget a task's expert; the others' bytes stay, and the router is derived from those left."""
+        self.experts.use(self._known(task))
         for _, part in list(per_task_parts(self)):
-            part.drop(self._known(task))
+            part.drop(task)
         del self.tasks[task]
         self._tell_router()
 

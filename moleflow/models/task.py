@@ -4,7 +4,7 @@ A few walks over the tree need nothing else: what a task trains, what belongs to
 and which parts learn without gradients when a task starts, when it ends, and from its held-out images.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 from urllib.parse import quote
@@ -255,13 +255,22 @@ def load_expert(model: nn.Module, task: str, state: dict[str, Tensor]) -> None:
         MoleflowError: the tensors are not those this model's expert has.
     """
     for path, part in per_task_parts(model):
-        own = {name.removeprefix(path + "."): value for name, value in state.items() if name.startswith(path + ".")}
-        try:
-            part[task].load_state_dict(own)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise MoleflowError(f"The expert of {task!r} does not fit this model at {path}: {reason}") from error
+        fill_copy(part, path, task, state)
     tell_experts_changed(model)
+
+
+def fill_copy(part: PerTask, path: str, task: str, state: Mapping[str, Tensor]) -> None:
+    """Fill the task's copy of one part, which stands at a path of the model.
+
+    Raises:
+        MoleflowError: the tensors are not those this copy has.
+    """
+    own = {name.removeprefix(path + "."): value for name, value in state.items() if name.startswith(path + ".")}
+    try:
+        part[task].load_state_dict(own)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise MoleflowError(f"The expert of {task!r} does not fit this model at {path}: {reason}") from error
 
 
 def base_state(model: nn.Module) -> dict[str, Tensor]:

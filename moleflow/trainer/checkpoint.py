@@ -170,9 +170,20 @@ class RunFolder:
         Raises:
             MoleflowError: the file is missing, differs from its hash or does not fit.
         """
-        entry = next(entry for entry in self.manifest["tasks"] if entry["name"] == task.name)
-        state = read_tensors(self.verified(entry))
-        load_expert(model, task.name, state)
+        load_expert(model, task.name, self.expert(task.name))
+
+    def holds(self, task: str) -> bool:
+        """Whether the task is finished, so that its expert can be read."""
+        return task in self.finished
+
+    def expert(self, task: str) -> dict[str, Tensor]:
+        """The tensors of a finished task's expert.
+
+        Raises:
+            MoleflowError: the file is missing or differs from its hash.
+        """
+        entry = next(entry for entry in self.manifest["tasks"] if entry["name"] == task)
+        return read_tensors(self.verified(entry))
 
     def _base_moved(self, base: dict[str, Tensor]) -> bool:
         old = read_tensors(self.path / BASE)
