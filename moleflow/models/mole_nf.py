@@ -174,9 +174,12 @@ class MoLEFlow(nn.Module):
 
     def score(self, features: Tensor, tasks: Sequence[str]) -> Scores:
         """Scores of features (B, H, W, D) under the given tasks: images are grouped by task, scored, reordered."""
+        different = dict.fromkeys(tasks)
+        if len(different) == 1:  # nothing to gather and to put back
+            return self.score_as(features, self._known(*different))
         patches = features.new_empty(features.shape[:-1])
         images = features.new_empty(len(features))
-        for task in dict.fromkeys(tasks):
+        for task in different:
             rows = torch.tensor([index for index, name in enumerate(tasks) if name == task], device=features.device)
             patches[rows], images[rows] = self.score_as(features[rows], self._known(task))
         return Scores(patches, images)

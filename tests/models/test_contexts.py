@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from fakes import TINY, product_features, tiny_model, trained
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from moleflow.config import variants as v
@@ -14,6 +14,7 @@ from moleflow.models.build.context import build_context
 from moleflow.models.context.attention import GlobalContext, PatchAttention
 from moleflow.models.context.multi_scale import MultiScaleContext, TaskMultiScaleContext
 from moleflow.models.context.semantic_projector import SemanticProjector
+from moleflow.models.context.shared import depthwise
 from moleflow.models.context.spatial_mixer import TaskAdaptiveMixer
 from moleflow.models.coupling import first_task_only
 from moleflow.models.task import base_state, begin_task, expert_state, learners
@@ -204,3 +205,14 @@ def test_contexts_learn_in_the_first_task_and_are_frozen_in_the_second(name):
         assert all(torch.equal(value, state(both)[name]) for name, value in state(one).items())
     own = [value for name, value in expert_state(both, "b").items() if name.startswith("context.")]
     assert all(not torch.equal(value, torch.full_like(value, float(value.ndim == 2))) for value in own)
+
+
+@pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 1), (5, 1), (3, 2)])
+def test_a_depthwise_convolution_repeats_the_grids_edge(kernel: int, dilation: int) -> None:
+    mine = depthwise(3, kernel, dilation).double()
+    torchs = nn.Conv2d(
+        3, 3, kernel, padding=dilation * (kernel // 2), dilation=dilation, groups=3, padding_mode="replicate"
+    )
+    torchs.double().load_state_dict(mine.state_dict())
+    x = torch.randn(2, 3, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(mine(x), torchs(x))

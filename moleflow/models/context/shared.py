@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from moleflow.config.task import Task
 from moleflow.models.stages import Mapping
@@ -36,5 +37,18 @@ def zero_linear(in_features: int, out_features: int) -> nn.Linear:
 
 def depthwise(dim: int, kernel: int, dilation: int = 1) -> nn.Conv2d:
     """A convolution of each channel alone that keeps the grid; beyond its edge the grid's last patches are repeated."""
-    padding = dilation * (kernel // 2)
-    return nn.Conv2d(dim, dim, kernel, padding=padding, dilation=dilation, groups=dim, padding_mode="replicate")
+    return EdgeRepeating(dim, dim, kernel, dilation=dilation, groups=dim)
+
+
+class EdgeRepeating(nn.Conv2d):
+    """A convolution that keeps the grid, beyond whose edge the last cells are repeated.
+
+    torch's own padding of that kind adds up gradients in any order on a GPU: two trainings would differ in their bytes.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        reach = self.dilation[0] * (self.kernel_size[0] // 2)
+        x = torch.cat([*[x[:, :, :1]] * reach, x, *[x[:, :, -1:]] * reach], dim=2)
+        x = torch.cat([*[x[..., :1]] * reach, x, *[x[..., -1:]] * reach], dim=3)
+        return nn.functional.conv2d(x, self.weight, self.bias, dilation=self.dilation, groups=self.groups)

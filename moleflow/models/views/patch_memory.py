@@ -11,6 +11,8 @@ from moleflow.models.views.base import View
 CANDIDATES, PROJECTION = 40_000, 64
 """Patches the memory is chosen from, at most, and channels of the random projection it is chosen in."""
 IMAGES_AT_ONCE = 8
+AT_ONCE = {"cpu": 512}
+"""Patches whose distances are taken together, where fewer than an image's are faster: they stay in the caches."""
 
 
 def rooted(features: Tensor) -> Tensor:
@@ -60,8 +62,10 @@ class Bank(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Distance of each patch to the nearest one kept, (B, H, W, D) -> (B, H, W)."""
         patches = rooted(features).flatten(0, 2)
-        beyond = torch.addmm(squared_length(self.patches), patches, self.patches.T, alpha=-2).amin(1)  # ‖b‖² − 2ab
-        return (beyond + squared_length(patches)).clamp_min(0).sqrt().unflatten(0, features.shape[:3])
+        lengths, few = squared_length(self.patches), AT_ONCE.get(features.device.type, len(patches))
+        # ‖a − b‖² = ‖a‖² + (‖b‖² − 2ab), and ‖a‖² changes no minimum
+        nearest = [torch.addmm(lengths, some, self.patches.T, alpha=-2).amin(1) for some in patches.split(few)]
+        return (torch.cat(nearest) + squared_length(patches)).clamp_min(0).sqrt().unflatten(0, features.shape[:3])
 
 
 class PatchMemory(View):
