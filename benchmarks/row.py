@@ -47,8 +47,8 @@ class Row(NamedTuple):
         """Measure, and compare with the target."""
         try:
             found = self.measure(setting)
-        except (MoleflowError, ImportError) as reason:
-            return Outcome(None, self.target, None, f"not run: {' '.join(str(reason).split())}")
+        except (MoleflowError, ImportError, OSError, RuntimeError) as reason:  # no compiler, no memory, no file
+            return Outcome(None, self.target, None, f"not run: {' '.join(str(reason).split())[:300]}")
         target = self.target if found.target is None else found.target
         passed = None if target is None else REACHES[self.sign](found.value, target)
         return Outcome(found.value, target, passed, found.detail)

@@ -154,7 +154,8 @@ def fp16_loss(setting: Setting) -> Found:
         for dtype in ("float32", "float16")
     }
     full, half = runs["float32", "64"], runs["float16", "64"]
-    lost = max(100 * (full[name] - half[name]) for name in ("image_auroc", "pixel_ap"))
+    measured = [name for name in ("image_auroc", "pixel_ap") if full[name] is not None]
+    lost = max(100 * (full[name] - half[name]) for name in measured)
     table = [
         f"{dtype} rank {rank}: {cost['bytes'] / 1e6:.3g} MB, {accuracy(cost)}" for (dtype, rank), cost in runs.items()
     ]
