@@ -16,7 +16,7 @@ from moleflow.data.splits import fingerprint
 from moleflow.data.synthetic.anomaly import make_anomaly
 from moleflow.data.synthetic.kinds import KINDS
 from moleflow.utils.errors import MoleflowError, UsageError
-from moleflow.utils.io import read_json, write_bytes, write_json
+from moleflow.utils.io import TEMPORARY, read_json, write_bytes, write_json
 from moleflow.utils.progress import progress
 from moleflow.utils.seed import derive_seed
 from moleflow.utils.text import refuse_unknown, shown
@@ -107,6 +107,8 @@ def write_inner(dataset: NormalImages, classes: Sequence[str], root: Path, recip
         if book["classes"].setdefault(name, entry) != entry:
             raise UsageError(f"{shown(root)} was made from other images of {name!r}: choose another folder")
         write_json(root / MANIFEST, book)
+        for left in (root / name).rglob(TEMPORARY):  # by a call that was killed
+            left.unlink(missing_ok=True)
         jobs = _jobs(kept, held_out, recipe)
         for job in progress(jobs, len(jobs), name, "image"):
             _write(job, dataset.root, kept, root / name, recipe.seed)

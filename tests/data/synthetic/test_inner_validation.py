@@ -108,6 +108,7 @@ def test_an_interrupted_call_goes_on_and_ends_with_the_same_bytes(source, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         write(source, tmp_path / "out")
     assert files(tmp_path / "out") != whole
+    (tmp_path / "out/bolt/test/spot/.1-half.tmp").write_bytes(b"a write that was killed")
     assert files(write(source, tmp_path / "out")) == whole
     assert len(calls) == 4 + 12 - 3, "three anomalies of twelve were there already"
     before = len(calls)
