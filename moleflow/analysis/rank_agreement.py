@@ -13,13 +13,17 @@ from scipy import stats
 from moleflow.analysis.output import Analysis, Picture
 from moleflow.analysis.statistics.finished import FinishedRun, read_finished
 from moleflow.analysis.tables import Cell, Table
-from moleflow.evaluation.report.figures.canvas import DARK, label, new_figure, plain
+from moleflow.evaluation.report.figures.canvas import DARK, new_figure, plain
 from moleflow.utils.errors import UsageError
 
 METRICS = {"image_auroc": "image AUROC", "pixel_ap": "pixel AP"}
 MEAN = "mean"
 FEWEST = 3
 """Settings below which a ranking says nothing."""
+
+CAPTION = (
+    "A point a setting, mean over classes, inside and on the test sets; numbers are those of the table of settings."
+)
 
 NOTE = (
     "τ-b (Kendall 1945) counts pairs of settings that both rank alike, minus those they rank in opposite order, of the "
@@ -98,11 +102,7 @@ def rank_agreement(inner: Path, test: Path, command: str = "") -> Analysis:
         [*(_sentence(metric, found[metric, MEAN]) for metric in METRICS if (metric, MEAN) in found), *missing],
         {"classes": classes, "agreement": {m: _numbers(found, m) for m in METRICS}},
         command,
-        [
-            Picture(
-                "rank_agreement", _figure(found), "A point a setting, mean over classes: inside and on the test sets."
-            )
-        ],
+        [Picture("rank_agreement", _figure(found), CAPTION)],
         {"agreement": _agreement_table(found), "settings": _settings_table(found)},
     )
 
@@ -148,7 +148,7 @@ def _sentence(metric: str, found: Agreement) -> str:
     if found.tau is None:
         return f"{METRICS[metric]}: one side scores all settings alike, so there is no ranking to compare."
     return (
-        f"{METRICS[metric]}, mean over classes: τ = {found.tau:z.2f} (p = {found.p:.3f}, {len(found.pairs)} settings); "
+        f"{METRICS[metric]}, mean over classes: τ = {found.tau:z.2f} (p {_p(found.p)}, {len(found.pairs)} settings); "
         f"choosing inside gives {found.chosen}, {100 * found.regret:z.1f} points below the best."
     )
 
@@ -166,7 +166,7 @@ def _numbers(found: Mapping[tuple[str, str], Agreement], metric: str) -> dict[st
 
 def _agreement_table(found: Mapping[tuple[str, str], Agreement]) -> Table:
     rows = [
-        (METRICS[metric], name, len(one.pairs), _digits(one.tau), _digits(one.p, 3), one.chosen,
+        (METRICS[metric], name, len(one.pairs), _tau(one.tau), _p(one.p), one.chosen,
          100 * one.pairs[one.chosen].test, 100 * one.best)
         for (metric, name), one in found.items()
     ]  # fmt: skip
@@ -178,14 +178,19 @@ def _settings_table(found: Mapping[tuple[str, str], Agreement]) -> Table:
     means = {metric: found[metric, MEAN] for metric in METRICS if (metric, MEAN) in found}
     names = next(iter(means.values())).pairs if means else ()
     rows: list[tuple[Cell, ...]] = [
-        (name, *(100 * value for one in means.values() for value in one.pairs[name])) for name in names
+        (number, name, *(100 * value for one in means.values() for value in one.pairs[name]))
+        for number, name in enumerate(names, 1)
     ]
-    columns = ("setting", *(f"{METRICS[metric]} {side}" for metric in means for side in ("inside", "test")))
+    columns = ("no.", "setting", *(f"{METRICS[metric]} {side}" for metric in means for side in ("inside", "test")))
     return Table("Every setting, mean over classes, in %", columns, tuple(rows))
 
 
-def _digits(value: float | None, digits: int = 2) -> str | None:
-    return None if value is None else f"{value:z.{digits}f}"
+def _tau(tau: float | None) -> str | None:
+    return None if tau is None else f"{tau:z.2f}"
+
+
+def _p(p: float | None) -> str | None:
+    return None if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _figure(found: Mapping[tuple[str, str], Agreement]) -> Figure:
@@ -200,7 +205,7 @@ def _figure(found: Mapping[tuple[str, str], Agreement]) -> Figure:
 
 
 def _points(axes: Axes, pairs: Mapping[str, Pair]) -> None:
-    for name, pair in pairs.items():
+    for number, pair in enumerate(pairs.values(), 1):
         place = (100 * pair.inner, 100 * pair.test)
         axes.plot(*place, "o", color=DARK, markersize=4)
-        axes.annotate(label(name), place, xytext=(3, 3), textcoords="offset points", fontsize=6)
+        axes.annotate(str(number), place, xytext=(3, 3), textcoords="offset points", fontsize=8)
