@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from moleflow.models.coupling import BoundedAffine, bounded
+from moleflow.models.coupling import BoundedAffine, bounded, exponential
 
 CLAMP = 1.9
 
@@ -53,3 +53,10 @@ def test_half_precision_subnets_leave_the_log_det_in_float32(half: torch.dtype) 
     torch.testing.assert_close(logdet, expected[1])
     (y.sum() + logdet.sum()).backward()
     assert [part.grad is not None and part.grad.dtype for part in low] == [half, half]
+
+
+def test_the_exponential_is_exact_at_zero_and_close_elsewhere() -> None:
+    x = torch.linspace(-2, 2, 4001)
+    assert exponential(torch.zeros(3)).eq(1).all()
+    torch.testing.assert_close(exponential(x).double(), x.double().exp(), rtol=5e-7, atol=0)
+    torch.testing.assert_close(exponential(x.double()), x.double().exp(), rtol=1e-15, atol=0)
