@@ -7,6 +7,7 @@ from typing import Any
 from moleflow.analysis.tables import write_table
 from moleflow.baselines.anomalib_parts import require_anomalib
 from moleflow.baselines.cards import CARDS
+from moleflow.config.resolve import modes, owners, switches
 from moleflow.evaluation.report.figures.canvas import save
 from moleflow.experiments.conditions import Experiment
 from moleflow.experiments.flow_stream import run_flow
@@ -15,7 +16,7 @@ from moleflow.experiments.peer_stream import PeerStream
 from moleflow.experiments.table import comparison, drawn, row_of
 from moleflow.run import open_data
 from moleflow.utils.errors import MoleflowError, UsageError
-from moleflow.utils.io import read_json, write_json
+from moleflow.utils.io import as_written, read_json, write_json
 
 EXPERIMENT, RUN = "experiment.json", "run"
 """In an experiment's folder: what it is, and the folder of what was found."""
@@ -105,8 +106,11 @@ class Experiments:
     def _claim(self, experiment: Experiment) -> None:
         """Refuse a folder of another experiment."""
         file = self.out / experiment.name / EXPERIMENT
-        if file.exists() and read_json(file) != _content(experiment):
-            raise UsageError(f"{file} is of another experiment: rename this one, or choose another --out.")
+        if not file.exists():
+            return
+        with as_written(file):
+            if not _same(read_json(file), _content(experiment)):
+                raise UsageError(f"{file} is of another experiment: rename this one, or choose another --out.")
 
 
 def _content(experiment: Experiment) -> dict[str, Any]:
@@ -114,5 +118,21 @@ def _content(experiment: Experiment) -> dict[str, Any]:
     kept = {flag: list(value) if isinstance(value, tuple) else value for flag, value in flags.items()}
     return {
         "name": experiment.name, "description": experiment.description, "model": experiment.model,
-        "options": experiment.options, "flags": {flag: value for flag, value in kept.items() if flag not in PLACES},
+        "options": experiment.options,
+        "flags": {flag: value for flag, value in kept.items() if _is_looked_at(flag, experiment.model)},
     }  # fmt: skip
+
+
+def _is_looked_at(flag: str, model: str) -> bool:
+    """Whether a flag says what is done: no place, and for a peer nothing of MoLE-Flow's but its extractor."""
+    slots = {slot for slot, _ in owners().get(flag, [])} | {
+        named[flag][0] for named in (modes(), switches()) if flag in named
+    }
+    return flag not in PLACES and (model in FLOWS or bool(slots & {None, "extractor"}))
+
+
+def _same(stored: Mapping[str, Any], content: Mapping[str, Any]) -> bool:
+    """Whether two contents say the same; a flag that only one version of this project has says nothing."""
+    both = stored["flags"].keys() & content["flags"].keys()
+    equal = all(stored["flags"][flag] == content["flags"][flag] for flag in both)
+    return equal and (stored["model"], stored["options"]) == (content["model"], content["options"])

@@ -141,6 +141,23 @@ def test_a_folder_of_another_experiment_is_refused_before_anything_runs(products
     assert not (tmp_path / "out" / "ae").exists()
 
 
+def test_what_does_not_concern_a_peer_makes_no_other_experiment(products: Path, tmp_path: Path):
+    Experiments(experiments(products, tmp_path)[:1], tmp_path / "out", lambda _: None).run()
+    file = tmp_path / "out" / "proto" / "experiment.json"
+    stored = read(file)
+    assert "lora_rank" not in stored["flags"]
+    assert stored["flags"]["img_size"] == SIZE
+    del stored["flags"]["val_fraction"]  # as if an older version had not known it
+    file.write_text(json.dumps(stored))
+    said: list[str] = []
+    Experiments(experiments(products, tmp_path)[:1], tmp_path / "out", said.append).run()
+    assert said == ["proto: done before"]
+    stored["flags"]["img_size"] = 2 * SIZE
+    file.write_text(json.dumps(stored))
+    with pytest.raises(UsageError, match="is of another experiment"):
+        Experiments(experiments(products, tmp_path)[:1], tmp_path / "out", said.append).run()
+
+
 def test_one_that_fails_stops_no_other(products: Path, tmp_path: Path):
     text = FILE.replace("model_type: nearest_prototype", "model_type: student_teacher, backbone: resnet7")
     failed = Experiments(experiments(products, tmp_path, text)[:2], tmp_path / "out", lambda _: None).run()
@@ -166,11 +183,11 @@ def test_the_table_shows_points_and_what_is_unfinished():
 
 
 def test_the_figure_has_a_bar_for_each_from_the_best_down():
-    figure = drawn([row("a", "padim", 0.7), row("b", "moleflow", 0.9)])
+    figure = drawn([row("a", "padim", 0.7), row("b", "moleflow", 0.9), row("c", "ewc", 0.8)])
     left = figure.axes[0]
-    assert [text.get_text() for text in left.get_yticklabels()] == ["a", "b"]
-    np.testing.assert_allclose([patch.get_width() for patch in left.patches], [70, 90])
-    assert left.patches[0].get_facecolor() != left.patches[1].get_facecolor()
+    assert [text.get_text() for text in left.get_yticklabels()] == ["a", "c", "b"]
+    np.testing.assert_allclose([patch.get_width() for patch in left.patches], [70, 80, 90])
+    assert len({patch.get_facecolor() for patch in left.patches}) == 3
 
 
 def test_lines_are_those_of_keys_and_items(tmp_path: Path):
