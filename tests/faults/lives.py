@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from registry.miniature import promised, shelf, words_for
 
 from moleflow.trainer.progress_file import PROGRESS
+from moleflow.utils.sums import Sums
 
 CONTEXT: Any = get_context("forkserver")
 CONTEXT.set_forkserver_preload(["moleflow.run", "moleflow.evaluation.report.write", "timm", "sklearn.metrics"])
@@ -121,6 +122,7 @@ def assert_resumes(log_dir: Path, whole: Whole, *words: str, **how: Any) -> None
     run = log_dir / "run"
     assert promised(run) == whole.promised, output(log_dir)
     assert (run / "metrics.jsonl").read_text() == whole.metrics, "no row twice, none lost"
+    assert list(Sums(run).problems()) == []
     assert "Traceback" not in output(log_dir)
     assert not (run / PROGRESS).exists()
     assert not list(run.rglob("*.tmp*")), "what killed writers left is tidied"
