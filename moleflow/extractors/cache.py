@@ -26,9 +26,6 @@ Outcome = np.ndarray | BadImage
 View = tuple[Path, float]
 """What makes two samples the same picture: file and rotation."""
 
-READERS = 4
-"""Threads that read kept features: a disk that has several requests is faster."""
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -120,10 +117,11 @@ class FeatureStore:
         """
         result = np.empty((len(samples), *self._shape), dtype=np.float16)
         missing: dict[View, list[int]] = {}
-        kept = _side_by_side(lambda place: self._read(*place), list(zip(samples, result, strict=True)), READERS)
-        for row, is_kept in enumerate(kept):
-            if not is_kept:
-                missing.setdefault(_view(samples[row]), []).append(row)
+        if self._files is not None:
+            self._files.expect([key for key in map(self._kept_as, samples) if key is not None])
+        for row, sample in enumerate(samples):
+            if not self._read(sample, result[row]):
+                missing.setdefault(_view(sample), []).append(row)
         for sample, outcome in self._computed([samples[rows[0]] for rows in missing.values()]):
             result[missing[_view(sample)]] = usable(outcome)
         return torch.from_numpy(result).float()

@@ -4,7 +4,8 @@ import io
 import logging
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +34,18 @@ class FeatureFiles:
         self._verified: dict[str, int] = {}
         self._gave_way = False
 
+    def expect(self, keys: Iterable[str]) -> None:
+        """Say that these features are about to be read: the disk is asked for all of them at once."""
+        for key in keys:
+            with suppress(OSError), self._path(key).open("rb", buffering=0) as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+
     def holds(self, key: str) -> bool:
         """Whether features are here and whole; False, with a warning, where they are damaged."""
         return key in self._verified or self._attempt(key, self._verify)
 
     def read(self, key: str, place: np.ndarray) -> bool:
-        """Fill a place (H, W, D), fp16; False where features are missing or, with a warning, damaged.
-
-        Several threads may read at once: the disk is faster then.
-        """
+        """Fill a place (H, W, D), fp16; False where features are missing or, with a warning, damaged."""
         return self.holds(key) and self._attempt(key, lambda name: self._fill(name, place))
 
     def _attempt(self, key: str, look: Callable[[str], bool]) -> bool:
