@@ -66,12 +66,12 @@ def add_task_vs_t(setting: Setting) -> Found:
     resolved = setting.resolved("--preset", "realstream")
     config = replace(resolved.run.training, num_steps=2 if setting.quick else 5)
     ways: dict[str, Callable[[], object]] = {}
-    for count in (1, 10 if setting.quick else 100):
+    for count in (1, 4 if setting.quick else 30):
         model = setting.bare(resolved)
-        features = extracted(model, setting.images[:8])
+        features = extracted(model, setting.images[:4])
         for index in range(count):
             add_task(model, Task((f"product{index:03}",), index), features)
-        normal = prepared(features_of(setting, model, 8, setting.folder / "cache"))
+        normal = prepared(features_of(setting, model, 4, setting.folder / "cache"))
         trainer = ContinualTrainer(model, build_loss(resolved.ablation), config, lambda *_: None)
         ways[f"after {count}"] = partial(_train, trainer, Task(("washer",), count), normal)
     times = alternating(ways, setting.rounds, setting.device)

@@ -36,7 +36,7 @@ class Setting:
 
     def __init__(self, folder: Path, quick: bool, device: torch.device, data_path: Path | None, weights: Path | None):
         self.folder, self.quick, self.device, self.data_path, self.weights = folder, quick, device, data_path, weights
-        self.rounds = 3 if quick else 7
+        self.rounds = 2 if quick else 7
         self.model = cache(self._model)
         self.samples = cache(self._samples)
 
@@ -71,7 +71,7 @@ class Setting:
     def big_class(self) -> tuple[Path, str]:
         """Folder and name of a class for rows that measure accuracy: the one nearest to 200 normal images."""
         if self.data_path is None:
-            train, test = (24, 8) if self.quick else (200, 40)
+            train, test = (16, 4) if self.quick else (200, 40)
             root = self.folder / f"washers{train}"
             return write_demo(root, classes=[CLASS], train=train, test_good=test, per_defect=test // 4), CLASS
         counts = {folder.name: len(list(folder.glob("train/good/*"))) for folder in sorted(self.data_path.iterdir())}
