@@ -5,7 +5,8 @@
 #
 # Experiments: names in scripts/peers.yaml; all where none is given. With resnet50_v1 those that look at no backbone are
 # left out: they are the same. OUT=logs/peers; what is done is skipped, so the script may be stopped and called again.
-# LAUNCH=… is put before every command (a queue, say). It ends by writing documents/baselines.md.
+# BACKBONES="…" chooses among the two. LAUNCH=… is put before every command (a queue, say). It ends by writing
+# documents/baselines.md: new rows replace those of their name, the others stay, so that a table may be finished elsewhere.
 set -euo pipefail
 for given in DATA_PATH WEIGHTS OUT; do  # as the caller meant them
     case "${!given:-/}" in /*) ;; *) printf -v "$given" '%s/%s' "$PWD" "${!given}" ;; esac
@@ -30,9 +31,14 @@ run() {  # run BACKBONE EXPERIMENT FLAG…
 
 status=0
 for name in "${names[@]}"; do
-    run tf_efficientnet_lite0 "$name" || status=1
-    case "$OWN_NETWORKS" in *" $name "*) continue ;; esac
-    run resnet50_v1 "$name" --backbone_weights "$WEIGHTS" || status=1
+    for backbone in ${BACKBONES:-tf_efficientnet_lite0 resnet50_v1}; do
+        case $backbone in
+            resnet50_v1)
+                case "$OWN_NETWORKS" in *" $name "*) continue ;; esac
+                run "$backbone" "$name" --backbone_weights "$WEIGHTS" || status=1 ;;
+            *) run "$backbone" "$name" || status=1 ;;
+        esac
+    done
 done
 "$PYTHON" scripts/make_baselines_page.py "$OUT"
 exit "$status"
