@@ -179,7 +179,7 @@ COMPONENTS: dict[str, Component] = {
     "V2": Component("patches near the frame count less", "--border_ramp 0.1", "models/scoring/border.py",
         "this project, realstream: image AUROC +0.2, pixel AP +4.4 with V1 on resnet50_v1", ("border_ramp",)),
     "V3": Component("distance to the nearest of a few kept normal patches, beside the flow",
-        "--use_patch_memory --patch_memory_size 1500", "models/views/patch_memory.py",
+        "--use_patch_memory --patch_memory_size 2000 --patch_memory_pooling 1 2", "models/views/patch_memory.py",
         "this project, realstream with V1 and V2: lite0 pixel AP +2.5, resnet50_v1 +1.9", ("patch_memory",)),
     "R1": Component("Mahalanobis, a covariance per task", "--router per_task", "models/routing/mahalanobis.py",
         "fails with fewer images than dimensions", ("router_per_task",)),

@@ -10,7 +10,7 @@ from moleflow.config.run import TrainingConfig
 from moleflow.config.task import Task
 from moleflow.models.task import expert_state
 from moleflow.models.views.base import Scale
-from moleflow.models.views.patch_memory import Bank, rooted, spread_out
+from moleflow.models.views.patch_memory import Bank, PatchMemory, spread_out
 from moleflow.models.views.place_gaussian import OWN, RIDGE, LowRankGaussians, PlaceGaussian
 from tests.fakes import TINY, FakeFeatures, product_features, tiny_model, train_task, trained
 
@@ -52,7 +52,7 @@ def test_places_are_pooled_from_and_spread_to_the_features_grid():
     task = Task(("a",), 0)
     view.gaussians.begin(task)
     features = torch.randn(7, 8, 6, 5, generator=torch.Generator().manual_seed(0))
-    view.gaussians["a"].learn(view._places(features))
+    view.gaussians["a"].learn(view.places(features))
     assert view(features, "a").shape == (7, 8, 6)
     odd = features.clone()
     odd[:, :2, :2] += 10
@@ -62,24 +62,37 @@ def test_places_are_pooled_from_and_spread_to_the_features_grid():
 
 
 def test_only_the_flow_counts_until_the_scale_is_learned():
-    scale = Scale(2)
-    scores = torch.tensor([[1.0, 2.0], [50.0, 70.0]])
+    scale = Scale([1.0, 3.0], [True, False])
+    scores = torch.tensor([[1.0, 5.0], [50.0, 70.0]])
     assert torch.equal(scale(scores), scores[0])
     scale.learn(scores)
     root = 2**-0.5
-    torch.testing.assert_close(scale(scores), torch.tensor([-2 * root, 2 * root]))
+    torch.testing.assert_close(scale(scores), torch.tensor([-4 * root, 4 * root]))
 
 
-def test_fused_scores_are_sums_of_standardised_opinions():
+def test_an_energy_counts_by_its_root_above_the_lowest_held_out_one():
+    scale = Scale([1.0], [True])
+    scale.learn(torch.tensor([[1.0, 2.0, 5.0]]))  # roots of 0, 1, 4 above the floor
+    torch.testing.assert_close(scale(torch.tensor([[1.0, 2.0, 5.0, 10.0]])), torch.tensor([-1.0, 0.0, 1.0, 2.0]))
+    torch.testing.assert_close(scale(torch.tensor([[-7.0]])), torch.tensor([-1.0]))
+
+
+def test_fused_scores_are_weighted_sums_of_standardised_opinions():
     model = trained(["a", "b"], VIEWED)
     features = product_features("a", 6, seed=5)
     held_out = product_features("a", 5)
+    gaussian, fine, pooled = model.fusion.views
+
+    def above(energy):
+        return lambda x: (energy(x) - energy(held_out).min()).clamp_min(0).sqrt()
+
     opinions = [
-        lambda x: model.likelihood(x, "a").nll,
-        lambda x: model.fusion.views[0](x, "a"),
-        lambda x: model.fusion.views[1](x, "a"),
+        (1, above(lambda x: model.likelihood(x, "a").nll)),
+        (1, above(lambda x: gaussian(x, "a"))),
+        (2, lambda x: fine(x, "a")),
+        (2, lambda x: pooled(x, "a")),
     ]
-    expected = sum((see(features) - see(held_out).mean()) / see(held_out).std() for see in opinions)
+    expected = sum(counts * (see(features) - see(held_out).mean()) / see(held_out).std() for counts, see in opinions)
     torch.testing.assert_close(model.score_as(features, "a").patches, expected, rtol=1e-3, atol=1e-3)
 
 
@@ -127,10 +140,21 @@ def test_fewer_patches_than_asked_for_repeat():
 
 def test_a_patch_costs_its_distance_to_the_nearest_kept_one():
     bank = Bank(2, 3)
-    bank.learn(torch.tensor([[4.0, 0.0, -4.0], [100.0, 0.0, 0.0]]))
-    torch.testing.assert_close(rooted(torch.tensor([4.0, 0.0, -9.0])), torch.tensor([2.0, 0.0, -3.0]))
-    features = torch.tensor([[4.0, 0.0, -9.0], [100.0, 9.0, 0.0]]).reshape(1, 1, 2, 3)
-    torch.testing.assert_close(bank(features), torch.tensor([[[1.0, 3.0]]]), rtol=1e-4, atol=1e-4)
+    bank.learn(torch.tensor([[2.0, 0.0, -2.0], [10.0, 0.0, 0.0]]))
+    patches = torch.tensor([[[2.0, 0.0, -3.0], [10.0, 3.0, 0.0]]])
+    torch.testing.assert_close(bank(patches), torch.tensor([[1.0, 3.0]]), rtol=1e-4, atol=1e-4)
+
+
+def test_a_pooled_memory_compares_means_of_cells():
+    view = PatchMemory((4, 4, 3), pooling=2, size=5, counts=1.0)
+    task = Task(("a",), 0)
+    view.banks.begin(task)
+    features = torch.randn(2, 4, 4, 3, generator=torch.Generator().manual_seed(0))
+    means = features.unflatten(1, (2, 2)).unflatten(3, (2, 2)).mean((2, 4)).flatten(1, 2)
+    view.banks["a"].learn(means.flatten(0, 1))
+    moved = means + torch.tensor([0.0, 0.0, 50.0])
+    torch.testing.assert_close(view.places(features), means)
+    torch.testing.assert_close(view.judge(moved, "a"), torch.cdist(moved, view.banks["a"].patches).amin(2))
 
 
 def test_views_do_not_depend_on_how_many_images_come_at_once():
@@ -146,7 +170,7 @@ def test_a_class_of_one_image_has_finite_scores_after_storage():
     task = Task(("a",), 0)
     view.gaussians.begin(task)
     features = torch.randn(3, 4, 4, 5, generator=torch.Generator().manual_seed(0))
-    view.gaussians["a"].learn(view._places(features[:1]))
+    view.gaussians["a"].learn(view.places(features[:1]))
     for buffer in view.gaussians["a"].buffers():
         buffer.copy_(buffer.half())
     assert torch.isfinite(view(features, "a")).all()

@@ -22,7 +22,11 @@ class NoPlaceGaussian:
 class PatchMemory:
     """V3: distance to the nearest of a few normal patches, wherever they lay."""
 
-    size: int = knob(1500, "Patches kept of a task.", "patch_memory_size", low=1)
+    size: int = knob(2000, "Patches kept of a task, in each of its memories.", "patch_memory_size", low=1)
+    poolings: tuple[int, ...] = knob(
+        (1, 2), "Cells along a side that are pooled to one patch: a memory for each.", "patch_memory_pooling", low=1
+    )
+    counts: float = knob(2.0, "How much each memory counts beside the flow's 1.", "patch_memory_weight", low=0)
 
 
 @dataclass(frozen=True)

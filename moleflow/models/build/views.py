@@ -23,8 +23,8 @@ def build_views(config: AblationConfig, shape: Shape) -> list[View]:
         case cfg.PlaceGaussian(grid, rank):
             views.append(PlaceGaussian(shape, grid, rank))
     match config.patch_memory:
-        case cfg.PatchMemory(size):
-            views.append(PatchMemory(shape[-1], size))
+        case cfg.PatchMemory(size, poolings, counts):
+            views += [PatchMemory(shape, pooling, size, counts) for pooling in poolings]
     return views
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from moleflow.config.task import Task
 from moleflow.extractors.batch import Batches
@@ -14,44 +15,94 @@ from moleflow.models.task import PerTask
 
 
 class View(nn.Module, ABC):
-    """Patch scores of a task without the flow."""
+    """Patch scores of a task without the flow, on a grid of its own that may be coarser than that of the features.
+
+    Attributes:
+        grid: (h, w) of the places it compares.
+        counts: how much its opinion counts beside the flow's, which counts 1.
+        is_energy: whether its scores grow with the square of a deviation, as a log-likelihood does.
+    """
+
+    is_energy = False
+
+    def __init__(self, grid: tuple[int, int], counts: float = 1.0):
+        super().__init__()
+        self.grid = grid
+        self.counts = counts
+
+    def forward(self, features: Tensor, task: str) -> Tensor:
+        """(B, H, W, D) -> (B, H, W), bilinear from the view's own grid; higher is more anomalous."""
+        scores = self.judge(self.places(features), task).unflatten(1, self.grid)
+        size = (features.shape[1], features.shape[2])
+        return F.interpolate(scores[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+
+    def places(self, features: Tensor) -> Tensor:
+        """Means over the cells of the view's grid, (B, H, W, D) -> (B, h·w, D)."""
+        return F.adaptive_avg_pool2d(features.permute(0, 3, 1, 2), self.grid).flatten(2).transpose(1, 2)
 
     @abstractmethod
-    def forward(self, features: Tensor, task: str) -> Tensor:
-        """(B, H, W, D) -> (B, H, W); higher is more anomalous."""
+    def judge(self, places: Tensor, task: str) -> Tensor:
+        """Scores of places, (B, h·w, D) -> (B, h·w)."""
+
+
+TINY = 1e-12
+"""Under a root, so that its gradient stays finite."""
 
 
 class Scale(nn.Module):
-    """Mean and spread of each opinion's scores over the patches of held-out normal images, (opinions,), float64.
+    """Brings opinions to one scale: s_i ← n_i·(d_i − m_i)/σ_i with d_i = √(s_i − floor_i) for energies, else s_i.
 
-    Until they are learned only the first opinion, the flow's, counts.
+    floor_i is the lowest, m_i the mean and σ_i the standard deviation over the patches of held-out normal images, all
+    (opinions,) in float64. The root turns energies into distances: a Gaussian's energy is half a squared one, and
+    unrooted the longest tail would outvote the others. Until the scale is learned only the first opinion, the flow's,
+    counts.
+
+    Args:
+        counts: n_i of each opinion.
+        energies: which opinions are energies.
     """
 
+    floor: Tensor
     mean: Tensor
     weight: Tensor
+    learned: Tensor
 
-    def __init__(self, opinions: int):
+    def __init__(self, counts: Sequence[float], energies: Sequence[bool]):
         super().__init__()
-        self.register_buffer("mean", torch.zeros(opinions, dtype=torch.float64))
-        self.register_buffer("weight", torch.eye(opinions, dtype=torch.float64)[0])
+        self.counts = tuple(counts)
+        self.energies = tuple(energies)
+        for name in ("floor", "mean", "weight"):
+            self.register_buffer(name, torch.zeros(len(counts), dtype=torch.float64))
+        self.register_buffer("learned", torch.zeros((), dtype=torch.bool))
 
     def learn(self, scores: Tensor) -> None:
-        """Take mean and one over the standard deviation of (opinions, patches)."""
-        self.mean.copy_(scores.double().mean(1))
-        self.weight.copy_(1 / scores.double().std(1).clamp_min(1e-6))
+        """Learn from the scores (opinions, patches) of held-out normal images."""
+        self.floor.copy_(scores.amin(1))
+        distances = self._distances(scores.double())
+        self.mean.copy_(distances.mean(1))
+        self.weight.copy_(distances.new_tensor(self.counts) / distances.std(1).clamp_min(1e-6))
+        self.learned.fill_(True)
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Σ_i (s_i − m_i)·w_i, (opinions, …) -> (…)."""
-        shape = (-1, *[1] * (scores.dim() - 1))
-        mean, weight = self.mean.to(scores).reshape(shape), self.weight.to(scores).reshape(shape)
-        return ((scores - mean) * weight).sum(0)
+        """Σ_i n_i·(d_i − m_i)/σ_i, (opinions, …) -> (…)."""
+        fused = ((self._distances(scores) - _for(scores, self.mean)) * _for(scores, self.weight)).sum(0)
+        return torch.where(self.learned, fused, scores[0])
+
+    def _distances(self, scores: Tensor) -> Tensor:
+        roots = (scores - _for(scores, self.floor)).clamp_min(TINY).sqrt()
+        return torch.where(_for(scores, self.floor.new_tensor(self.energies)) > 0, roots, scores)
+
+
+def _for(scores: Tensor, values: Tensor) -> Tensor:
+    """Values (opinions,) in the type of scores (opinions, …) and ready to broadcast with them."""
+    return values.to(scores).reshape(-1, *[1] * (scores.dim() - 1))
 
 
 class FusedViews(ScoreMapping):
-    """s ← Σ over opinions of (s_i − m_i)/σ_i: the flow's score and each view's, on one scale per task.
+    """The flow's score and each view's, on one scale per task (``Scale``) and summed.
 
-    m_i and σ_i are those of held-out normal patches, so no opinion counts more because its numbers are larger. While
-    the expert trains, and where nothing was held out, the flow's score passes alone.
+    The scale is that of held-out normal patches, so no opinion counts more because its numbers are larger. While the
+    expert trains, and where nothing was held out, the flow's score passes alone.
 
     Args:
         views: the opinions beside the flow's.
@@ -60,7 +111,8 @@ class FusedViews(ScoreMapping):
     def __init__(self, views: Sequence[View]):
         super().__init__()
         self.views = nn.ModuleList(views)
-        self.scales = PerTask(lambda task: Scale(1 + len(views)))
+        counts, energies = [1.0, *(view.counts for view in views)], [True, *(view.is_energy for view in views)]
+        self.scales = PerTask(lambda task: Scale(counts, energies))
 
     def forward(self, scores: Tensor, features: Tensor, task: str) -> Tensor:
         """Scores of the flow (B, H, W) and the features they are of (B, H, W, D) -> (B, H, W)."""

@@ -15,16 +15,6 @@ AT_ONCE = {"cpu": 512}
 """Patches whose distances are taken together, where fewer than an image's are faster: they stay in the caches."""
 
 
-def rooted(features: Tensor) -> Tensor:
-    """sign(x)·√|x|: large channels no longer decide distances alone."""
-    return features.sign() * features.abs().sqrt()
-
-
-def squared_length(points: Tensor) -> Tensor:
-    """(n, d) -> (n,)."""
-    return points.square().sum(1)
-
-
 def spread_out(points: Tensor, count: int) -> Tensor:
     """Indices (count,) of points (n, d) that cover all: each is the farthest from those before it.
 
@@ -42,8 +32,13 @@ def spread_out(points: Tensor, count: int) -> Tensor:
     return chosen
 
 
+def squared_length(points: Tensor) -> Tensor:
+    """(n, d) -> (n,)."""
+    return points.square().sum(1)
+
+
 class Bank(nn.Module):
-    """Normal patches to compare with, rooted, (size, D)."""
+    """Normal patches to compare with, (size, D)."""
 
     patches: Tensor
 
@@ -56,37 +51,41 @@ class Bank(nn.Module):
         random = torch.Generator().manual_seed(0)
         projection = torch.randn(patches.shape[1], PROJECTION, generator=random).to(patches) / PROJECTION**0.5
         drawn = torch.randperm(len(patches), generator=random)[:CANDIDATES].to(patches.device)
-        rows = rooted(patches[drawn])
+        rows = patches[drawn]
         self.patches.copy_(rows[spread_out(rows @ projection, len(self.patches))])
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Distance of each patch to the nearest one kept, (B, H, W, D) -> (B, H, W)."""
-        patches = rooted(features).flatten(0, 2)
-        lengths, few = squared_length(self.patches), AT_ONCE.get(features.device.type, len(patches))
+    def forward(self, patches: Tensor) -> Tensor:
+        """Distance of each patch to the nearest one kept, (B, P, D) -> (B, P)."""
+        rows = patches.flatten(0, 1)
+        lengths, few = squared_length(self.patches), AT_ONCE.get(rows.device.type, len(rows))
         # ‖a − b‖² = ‖a‖² + (‖b‖² − 2ab), and ‖a‖² changes no minimum
-        nearest = [torch.addmm(lengths, some, self.patches.T, alpha=-2).amin(1) for some in patches.split(few)]
-        return (torch.cat(nearest) + squared_length(patches)).clamp_min(0).sqrt().unflatten(0, features.shape[:3])
+        nearest = [torch.addmm(lengths, some, self.patches.T, alpha=-2).amin(1) for some in rows.split(few)]
+        return (torch.cat(nearest) + squared_length(rows)).clamp_min(0).sqrt().unflatten(0, patches.shape[:2])
 
 
 class PatchMemory(View):
     """V3: distance of each patch to the nearest of the task's kept patches, wherever in the image that one was.
 
     Patches are features of the frozen backbone, not images, and none is trained on again. They belong to the task's
-    expert.
+    expert. On a pooled grid fewer patches cover a product better, and each sees more around it; on the fine one
+    small defects stand out: both are memories of their own.
 
     Args:
-        dim: channels D.
+        shape: (H, W, D) of the features.
+        pooling: cells along a side that are pooled to one patch.
         size: patches kept of a task.
+        counts: how much it counts beside the flow.
     """
 
-    def __init__(self, dim: int, size: int):
-        super().__init__()
+    def __init__(self, shape: tuple[int, int, int], pooling: int, size: int, counts: float):
+        height, width, dim = shape
+        super().__init__((max(1, height // pooling), max(1, width // pooling)), counts)
         self.banks = PerTask(lambda task: Bank(size, dim))
 
     def end_task(self, task: Task, batches: Batches) -> None:
         """Choose the task's patches."""
-        self.banks[task.name].learn(torch.cat([batch.features.flatten(0, 2) for batch in batches()]))
+        self.banks[task.name].learn(torch.cat([self.places(batch.features).flatten(0, 1) for batch in batches()]))
 
-    def forward(self, features: Tensor, task: str) -> Tensor:
-        """(B, H, W, D) -> (B, H, W)."""
-        return torch.cat([self.banks[task](part) for part in features.split(IMAGES_AT_ONCE)])
+    def judge(self, places: Tensor, task: str) -> Tensor:
+        """(B, P, D) -> (B, P)."""
+        return torch.cat([self.banks[task](part) for part in places.split(IMAGES_AT_ONCE)])

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from moleflow.config.task import Task
 from moleflow.extractors.batch import Batches
@@ -66,7 +65,7 @@ class LowRankGaussians(nn.Module):
 
 
 class PlaceGaussian(View):
-    """V1: energy of each place's Gaussian on a coarser grid, bilinearly brought back.
+    """V1: energy of each place's Gaussian on a coarser grid, bilinearly brought back, in nats up to a constant.
 
     Args:
         shape: (H, W, D) of the features.
@@ -74,23 +73,18 @@ class PlaceGaussian(View):
         rank: rank of what a place's covariance adds to the shared one.
     """
 
+    is_energy = True
+
     def __init__(self, shape: tuple[int, int, int], grid: int, rank: int):
-        super().__init__()
         height, width, dim = shape
-        self.grid = (min(grid, height), min(grid, width))
+        super().__init__((min(grid, height), min(grid, width)))
         places = self.grid[0] * self.grid[1]
         self.gaussians = PerTask(lambda task: LowRankGaussians(places, dim, rank))
 
     def end_task(self, task: Task, batches: Batches) -> None:
         """Fit the task's Gaussians to its features."""
-        self.gaussians[task.name].learn(torch.cat([self._places(batch.features) for batch in batches()]))
+        self.gaussians[task.name].learn(torch.cat([self.places(batch.features) for batch in batches()]))
 
-    def forward(self, features: Tensor, task: str) -> Tensor:
-        """(B, H, W, D) -> (B, H, W), in nats up to a constant of the task."""
-        energy = self.gaussians[task](self._places(features)).unflatten(1, self.grid)
-        size = (features.shape[1], features.shape[2])
-        return F.interpolate(energy[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
-
-    def _places(self, features: Tensor) -> Tensor:
-        """(B, H, W, D) -> (B, P, D)."""
-        return F.adaptive_avg_pool2d(features.permute(0, 3, 1, 2), self.grid).flatten(2).transpose(1, 2)
+    def judge(self, places: Tensor, task: str) -> Tensor:
+        """(B, P, D) -> (B, P)."""
+        return self.gaussians[task](places)
