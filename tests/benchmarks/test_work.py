@@ -106,6 +106,6 @@ def test_a_map_is_two_products_and_a_memory_is_one() -> None:
     assert work.products <= 2
     assert work.calls["convolution"] == 0
     with Work(least=2 * SIDE * SIDE * 5 * DIM) as work:
-        bank(torch.randn(2, SIDE, SIDE, 2 * DIM)[..., :DIM])
+        bank(torch.randn(2, SIDE * SIDE, 2 * DIM)[..., :DIM])
     assert work.products == 1
     assert work.new == 1, "one matrix of distances, no copy of it"
