@@ -8,7 +8,7 @@ import torch
 from moleflow.config import variants as v
 from moleflow.config.run import TrainingConfig
 from moleflow.config.task import Task
-from moleflow.models.task import expert_state
+from moleflow.models.task import expert_state, tell_experts_changed
 from moleflow.models.views.base import Scale
 from moleflow.models.views.patch_memory import Bank, PatchMemory, spread_out
 from moleflow.models.views.place_gaussian import OWN, RIDGE, LowRankGaussians, PlaceGaussian
@@ -143,6 +143,19 @@ def test_a_patch_costs_its_distance_to_the_nearest_kept_one():
     bank.learn(torch.tensor([[2.0, 0.0, -2.0], [10.0, 0.0, 0.0]]))
     patches = torch.tensor([[[2.0, 0.0, -3.0], [10.0, 3.0, 0.0]]])
     torch.testing.assert_close(bank(patches), torch.tensor([[1.0, 3.0]]), rtol=1e-4, atol=1e-4)
+
+
+def test_a_memory_that_is_filled_anew_forgets_the_lengths_it_kept():
+    bank, other = Bank(3, 2), Bank(3, 2)
+    seen = torch.randn(1, 5, 2, generator=torch.Generator().manual_seed(0))
+    for kept in (torch.eye(3, 2), 4 * torch.ones(3, 2)):
+        bank.load_state_dict({"patches": kept})
+        tell_experts_changed(bank)
+        torch.testing.assert_close(bank(seen), torch.cdist(seen, kept).amin(2))
+    other.learn(torch.eye(3, 2))
+    other(seen)
+    other.learn(4 * torch.eye(3, 2))
+    torch.testing.assert_close(other(seen), torch.cdist(seen, other.patches).amin(2))
 
 
 def test_a_pooled_memory_compares_means_of_cells():

@@ -45,6 +45,11 @@ class Bank(nn.Module):
     def __init__(self, size: int, dim: int):
         super().__init__()
         self.register_buffer("patches", torch.zeros(size, dim))
+        self._lengths: Tensor | None = None
+
+    def experts_changed(self) -> None:
+        """Forget the kept patches' lengths."""
+        self._lengths = None
 
     def learn(self, patches: Tensor) -> None:
         """Keep those of the patches (n, D) that cover all of them; which are looked at is drawn in a fixed way."""
@@ -53,13 +58,16 @@ class Bank(nn.Module):
         drawn = torch.randperm(len(patches), generator=random)[:CANDIDATES].to(patches.device)
         rows = patches[drawn]
         self.patches.copy_(rows[spread_out(rows @ projection, len(self.patches))])
+        self.experts_changed()
 
     def forward(self, patches: Tensor) -> Tensor:
         """Distance of each patch to the nearest one kept, (B, P, D) -> (B, P)."""
         rows = patches.flatten(0, 1)
-        lengths, few = squared_length(self.patches), AT_ONCE.get(rows.device.type, len(rows))
+        if self._lengths is None:
+            self._lengths = squared_length(self.patches)
+        few = AT_ONCE.get(rows.device.type, len(rows))
         # ‖a − b‖² = ‖a‖² + (‖b‖² − 2ab), and ‖a‖² changes no minimum
-        nearest = [torch.addmm(lengths, some, self.patches.T, alpha=-2).amin(1) for some in rows.split(few)]
+        nearest = [torch.addmm(self._lengths, some, self.patches.T, alpha=-2).amin(1) for some in rows.split(few)]
         return (torch.cat(nearest) + squared_length(rows)).clamp_min(0).sqrt().unflatten(0, patches.shape[:2])
 
 
