@@ -6,6 +6,8 @@ from typing import Any
 
 import timm
 import torch
+from timm.models.efficientnet import EfficientNetFeatures
+from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor
 
 from moleflow.extractors.backbones import Backbone, find_backbone
@@ -103,4 +105,7 @@ def _cut_network(backbone: Backbone, stages: Sequence[int]) -> Any:
     with private_randomness(0):
         network = timm.create_model(backbone.timm_name, features_only=True, out_indices=tuple(stages))
     backbone.adapt(network)
+    if isinstance(network, EfficientNetFeatures | MobileNetV3Features):  # timm leaves these whole and runs all of them
+        deepest = network.feature_info.get_dicts(keys=["stage"])[-1]["stage"]
+        del network.blocks[deepest:]  # stage 0 is the stem
     return network

@@ -1,11 +1,13 @@
 """E1: layers by stride, pooling, grids, and what cannot be built."""
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 
 from moleflow.extractors.cnn_extractor import CnnExtractor
 from moleflow.extractors.pooling import joined, smoothed, to_grid
+from moleflow.extractors.weights import load_exactly
 from moleflow.utils.errors import UsageError
 
 
@@ -36,6 +38,18 @@ def test_only_the_network_up_to_the_deepest_layer_is_built(build):
     names = {name.split(".")[0] for name in build(layers=("layer1", "layer2")).network.state_dict()}
     assert "layer2" in names
     assert not names & {"layer3", "layer4", "fc"}
+
+
+@pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "mobilenetv3_small_100"])
+def test_no_block_after_the_deepest_layer_is_built(build, random_weights, backbone):
+    network = build(backbone, ("layer1", "layer2")).network
+    whole = timm.create_model(backbone, features_only=True, out_indices=network.feature_info.out_indices).eval()
+    load_exactly(whole, random_weights(backbone))
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected, found = (net.to(memory_format=torch.channels_last)(images) for net in (whole, network))
+    assert len(network.blocks) < len(whole.blocks)
+    assert all(torch.equal(*maps) for maps in zip(expected, found, strict=True))
 
 
 def test_features_are_the_stages_pooled_as_documented(build):
