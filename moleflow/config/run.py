@@ -16,6 +16,11 @@ class DataConfig:
     img_size: int = knob(224, "Side of the square an image is brought to, in pixels.", low=16, high=4096)
     resize: str = knob("squash", "How it is brought there.", choices=("squash", "pad", "crop"))
     val_fraction: float = knob(0.1, "Share of normal training images held out for thresholds.", low=0, high=0.9)
+    max_train_images: int | None = knob(
+        None,
+        "Normal training images of a class, at most, drawn by the seed before any is held out (default: all).",
+        low=1,
+    )
     on_bad_image: str = knob("error", "What to do with an image that cannot be read.", choices=("skip", "error"))
 
 

@@ -53,6 +53,19 @@ def scenario_of(sizes: Sequence[int]) -> str:
     return f"{first}-{later}" if even else ",".join(map(str, sizes))
 
 
+def drawn(samples: Sequence[Sample], most: int | None, seed: int, class_name: str) -> list[Sample]:
+    """At most so many of a class's images, sorted by file name; None: all of them, as they come.
+
+    The draw depends on the seed, the class and file names only; of two numbers the smaller one's images are among the
+    larger one's.
+    """
+    if most is None:
+        return list(samples)
+    ordered = sorted(samples, key=lambda sample: sample.path.name)
+    places = np.random.default_rng(derive_seed(seed, "training images", class_name)).permutation(len(ordered))
+    return [ordered[place] for place in sorted(places[:most].tolist())]
+
+
 def split_validation(
     samples: Sequence[Sample], fraction: float, seed: int, task_name: str
 ) -> tuple[list[Sample], list[Sample]]:

@@ -12,7 +12,7 @@ from moleflow.data.doubts import doubts
 from moleflow.data.images import SKIP, BadImage, check_samples
 from moleflow.data.rotation import Rotation
 from moleflow.data.skipped import SkippedImages
-from moleflow.data.tasks import left_out_parts, split_validation
+from moleflow.data.tasks import drawn, left_out_parts, split_validation
 from moleflow.extractors.cache import FeatureStore
 from moleflow.extractors.task_features import FreshViews, TaskFeatures
 from moleflow.utils.errors import UsageError
@@ -87,7 +87,8 @@ class StreamData:
     def test(self, class_name: str, task: Task) -> TaskFeatures:
         """Features of a class's test images, which are looked for and checked once."""
         if class_name not in self._tests:
-            samples = self._usable(self.dataset.test(class_name), "test", f"test features {class_name}")
+            readable = self._readable(self.dataset.test(class_name), "test")
+            samples = self._prepared(readable, "test", f"test features {class_name}")
             self._tests[class_name] = self._features(samples, task, "test")
         return self._tests[class_name]
 
@@ -95,7 +96,9 @@ class StreamData:
         """The task's normal images: those it trains on, and those held out."""
         samples: list[Sample] = []
         for name in sorted(task.classes):
-            mine = self._usable(self.dataset.train(name), "train", f"features {name}")
+            readable = self._readable(self.dataset.train(name), "train")
+            chosen = drawn(readable, self.config.max_train_images, self.seed, name)
+            mine = self._prepared(chosen, "train", f"features {name}")
             if not mine:
                 raise UsageError(f"No training image of class {name!r} can be read; repair its train/good folder.")
             samples += mine
@@ -137,9 +140,6 @@ class StreamData:
         if self.config.on_bad_image == "error":
             raise BadImage(sample.path, f"{reason}; {SKIP}")
         self.skipped.note([sample], [bad], "test")
-
-    def _usable(self, samples: Sequence[Sample], split: str, title: str) -> list[Sample]:
-        return self._prepared(self._readable(samples, split), split, title)
 
     def _readable(self, samples: Sequence[Sample], split: str) -> list[Sample]:
         good, bad = check_samples(samples, self.config.on_bad_image)

@@ -10,7 +10,7 @@ from moleflow.config.run import StreamConfig
 from moleflow.data.datasets import DATASETS, facts_of
 from moleflow.data.facts import Facts
 from moleflow.data.sample import Sample
-from moleflow.data.tasks import ORDERS, left_out_parts, make_stream, scenario_of, split_validation
+from moleflow.data.tasks import ORDERS, drawn, left_out_parts, make_stream, scenario_of, split_validation
 from moleflow.utils.errors import UsageError
 
 FIVE = ("e", "b", "d", "a", "c")
@@ -126,6 +126,18 @@ def normals(class_name: str, n: int, root: str = "/data") -> list[Sample]:
 
 def names(samples: list[Sample]) -> list[str]:
     return [f"{s.class_name}/{s.path.name}" for s in samples]
+
+
+def test_a_draw_depends_on_seed_and_class_alone_and_grows_by_adding() -> None:
+    images = normals("screw", 30)
+    few = names(drawn(images, 5, 0, "screw"))
+    assert few == sorted(few)
+    assert len(few) == 5
+    assert names(drawn(images[::-1], 5, 0, "screw")) == few
+    assert set(few) < set(names(drawn(images, 10, 0, "screw")))
+    assert names(drawn(images, 5, 1, "screw")) != few
+    assert names(drawn(images, 5, 0, "cookie")) != few
+    assert drawn(images, 99, 0, "screw") == drawn(images, None, 0, "screw") == images
 
 
 def test_split_holds_out_the_fraction_of_every_class() -> None:

@@ -15,10 +15,10 @@ from moleflow.extractors.stream_data import StreamData
 TASK = Task(("washer",), 0)
 
 
-def stream(folder, on_bad_image="error", rotation=None, keep=True):
+def stream(folder, on_bad_image="error", rotation=None, keep=True, **given):
     write_demo(folder / "demo", classes=["washer"], train=12, test_good=3, per_defect=1, size=64)
     store = FeatureStore(PixelExtractor(), "squash", folder / "cache" if keep else None)
-    config = DataConfig(dataset="folder", img_size=SIZE, val_fraction=0.25, on_bad_image=on_bad_image)
+    config = DataConfig(dataset="folder", img_size=SIZE, val_fraction=0.25, on_bad_image=on_bad_image, **given)
     device = torch.device("cpu")
     return StreamData(open_dataset("folder", folder / "demo"), store, config, 0, device, rotation)
 
@@ -37,6 +37,14 @@ def test_training_and_held_out_images_share_none_and_lose_none(tmp_path):
     assert (len(normal), len(held_out)) == (9, 3)
     assert len(set(paths)) == 12
     assert all("train" in path.parts for path in paths)
+
+
+def test_few_training_images_are_drawn_before_any_is_held_out_and_no_other_is_computed(tmp_path):
+    data = stream(tmp_path, max_train_images=5)
+    normal, held_out = data.training(TASK)
+    assert (len(normal), len(held_out)) == (4, 1)
+    assert data.store.backbone_calls == 5
+    assert len(data.test("washer", TASK).samples) > 3, "test images are not limited"
 
 
 def test_test_images_are_looked_for_and_checked_once(tmp_path, monkeypatch):
