@@ -21,8 +21,16 @@ from moleflow.experiments.run import FIGURE, TABLE, Experiments
 from moleflow.utils.interrupt import listening
 from moleflow.utils.text import refuse_unknown
 
-STRONGER = ("data_path", "dataset", "backbone_name", "backbone_weights")
-"""Flags of run_moleflow.py that win over the file."""
+STRONGER = {
+    "data_path": ("DIR", str, "The dataset's folder, of every experiment."),
+    "dataset": ("NAME", str, "Its layout, of every experiment."),
+    "backbone_name": ("NAME", str, "The backbone of every experiment."),
+    "backbone_weights": ("FILE", str, "Its weights."),
+    "feature_cache": ("DIR", str, "Folder of cached features (default: feature_cache in --out)."),
+    "max_train_images": ("N", int, "Normal training images of a class, at most."),
+    "seed": ("N", int, "Seed of every experiment."),
+}
+"""Flags of run_moleflow.py that win over the file: metavariable, type, what the help says."""
 
 
 def parser() -> Parser:
@@ -31,10 +39,9 @@ def parser() -> Parser:
                  formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     own.add_argument("--config", type=Path, required=True, metavar="FILE", help="The experiments, JSON or YAML.")
     own.add_argument("--out", type=Path, default=Path("experiments"), metavar="DIR", help="Folder of what is found.")
-    own.add_argument("--data_path", metavar="DIR", help="The dataset's folder, of every experiment.")
-    own.add_argument("--dataset", metavar="NAME", help="Its layout, of every experiment.")
-    own.add_argument("--backbone_name", metavar="NAME", help="The backbone of every experiment.")
-    own.add_argument("--backbone_weights", metavar="FILE", help="Its weights.")
+    for flag, (metavar, kind, help_text) in STRONGER.items():
+        own.add_argument(f"--{flag}", metavar=metavar, type=kind, help=help_text)
+    own.add_argument("--task_classes", nargs="+", metavar="NAME", help="Classes of every experiment, in order.")
     own.add_argument("--only", nargs="+", default=[], metavar="NAME", help="Run these alone; the table has all.")
     own.add_argument("--check", action="store_true", help="Read the file, say what is in it, run nothing.")
     return own
@@ -43,7 +50,8 @@ def parser() -> Parser:
 def main(words: Sequence[str]) -> int:
     """Run them; the exit code is 0 (all done), 1 (one failed) or 2 (misuse)."""
     given = parser().parse_args(words)
-    flags = {name: getattr(given, name) for name in STRONGER if getattr(given, name)}
+    stronger = {name: getattr(given, name) for name in (*STRONGER, "task_classes")}
+    flags = {name: value for name, value in stronger.items() if value not in (None, "")}
     experiments = read_experiments(given.config, flags)
     refuse_unknown("--only", given.only, {one.name: one for one in experiments})
     if given.check:

@@ -139,7 +139,7 @@ def kept_scores(evaluator: Evaluator, scores: ClassScores) -> KeptScores:
     truths = [pixel_truth(sample, size, evaluator.resize) for sample in scores.samples]
     known = [truth for truth in truths if truth is not None]
     return KeptScores(
-        names=np.array(list(_relative(scores.samples)), dtype=str),
+        names=np.array(list(relative_names(scores.samples)), dtype=str),
         labels=scores.labels.astype(np.int64),
         defects=np.array([sample.defect for sample in scores.samples], dtype=str),
         task=scores.task,
@@ -154,7 +154,7 @@ def kept_scores(evaluator: Evaluator, scores: ClassScores) -> KeptScores:
     )
 
 
-def _relative(samples: Sequence[Sample]) -> Iterator[str]:
+def relative_names(samples: Sequence[Sample]) -> Iterator[str]:
     """Names that do not depend on where the images lie."""
     top = os.path.commonpath([sample.path.parent for sample in samples]) if samples else ""
     return (sample.path.relative_to(top).as_posix() for sample in samples)

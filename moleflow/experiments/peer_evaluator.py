@@ -11,17 +11,23 @@ from moleflow.data.images import pixel_truth
 from moleflow.data.sample import Sample
 from moleflow.evaluation.metrics import image_metrics, pixel_metrics
 from moleflow.evaluation.results import ClassResult, Evaluation, Values
+from moleflow.evaluation.statistics.counted import Counted
 from moleflow.experiments.peer_input import PeerInput
 from moleflow.extractors.stream_data import StreamData
 from moleflow.models.routing.base import Router
 
 
 class _Found(NamedTuple):
-    """A class's metrics, labels (n,) and routed image scores (n,)."""
+    """A class's metrics, its images and their routed scores."""
 
     result: ClassResult
-    labels: np.ndarray
-    scores: np.ndarray
+    samples: Sequence[Sample]
+    routed: PeerScores
+
+    @property
+    def labels(self) -> np.ndarray:
+        """0 for good, 1 for defect, (n,)."""
+        return np.array([sample.label for sample in self.samples])
 
 
 class PeerEvaluator:
@@ -38,14 +44,26 @@ class PeerEvaluator:
         self.data, self.inputs, self.router, self.model_of = data, inputs, router, model_of
         self._own: dict[str, PeerScores] = {}
         self._metrics: dict[tuple[str, bytes], Values] = {}
+        self._last: list[_Found] = []
 
     def evaluate(self, seen: Sequence[Task]) -> Evaluation:
         """One row of the task matrix: every class of the tasks seen so far."""
-        found = [self._class(name, task, seen) for task in seen for name in task.classes]
-        labels, scores = (np.concatenate(column) for column in list(zip(*found, strict=True))[1:])
+        self._last = found = [self._class(name, task, seen) for task in seen for name in task.classes]
+        labels, scores = (
+            np.concatenate(part) for part in zip(*((f.labels, f.routed.images) for f in found), strict=True)
+        )
         return Evaluation(
             seen[-1].index, tuple(one.result for one in found), image_metrics(labels, scores)["image_auroc"]
         )
+
+    def counted(self) -> dict[str, Counted]:
+        """Class -> its test images on the routed way of the last evaluation, as statistics need them."""
+        return {
+            one.result.class_name: Counted.of_samples(
+                one.samples, self._truths(one.samples, one.routed.maps), one.routed.images, one.routed.maps
+            )
+            for one in self._last
+        }
 
     def _class(self, name: str, task: Task, seen: Sequence[Task]) -> _Found:
         test = self.data.test(name, task)
@@ -55,7 +73,7 @@ class PeerEvaluator:
         labels = np.array([sample.label for sample in test.samples])
         oracle, sent = (self._measured(test.samples, labels, scores) for scores in (own, routed))
         accuracy = float(np.mean([found == task.name for found in names]))
-        return _Found(ClassResult(name, task.index, oracle, sent, accuracy), labels, routed.images)
+        return _Found(ClassResult(name, task.index, oracle, sent, accuracy), test.samples, routed)
 
     def _own_scores(self, name: str, task: Task) -> PeerScores:
         """A class's test images under their own task's model; what is learned later does not change them."""
@@ -89,9 +107,13 @@ class PeerEvaluator:
         return self._metrics[key]
 
     def _pixel_metrics(self, samples: Sequence[Sample], maps: np.ndarray) -> Values:
-        size, resize = maps.shape[-1], self.inputs.store.resize
-        truths = {row: pixel_truth(sample, size, resize) for row, sample in enumerate(samples)}
-        known = {row: truth for row, truth in truths.items() if truth is not None}
+        known = self._truths(samples, maps)
         if not any(truth.any() for truth in known.values()):
             return pixel_metrics(np.zeros_like(maps[:0], bool), maps[:0])
         return pixel_metrics(np.stack(list(known.values())), maps[list(known)])
+
+    def _truths(self, samples: Sequence[Sample], maps: np.ndarray) -> dict[int, np.ndarray]:
+        """Place among the samples -> defect pixels (h, h), where they are known."""
+        size, resize = maps.shape[-1], self.inputs.store.resize
+        truths = {row: pixel_truth(sample, size, resize) for row, sample in enumerate(samples)}
+        return {row: truth for row, truth in truths.items() if truth is not None}

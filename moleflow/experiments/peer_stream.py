@@ -23,6 +23,7 @@ from moleflow.data.datasets import facts_of
 from moleflow.data.tasks import make_stream
 from moleflow.evaluation.results import Evaluation, build_results, read_evaluation
 from moleflow.evaluation.run_record import run_record
+from moleflow.evaluation.statistics.counted import counts_file
 from moleflow.experiments.conditions import Experiment
 from moleflow.experiments.peer_evaluator import PeerEvaluator
 from moleflow.experiments.peer_input import PeerInput
@@ -76,7 +77,10 @@ class PeerStream:
             self._meet(task)
             if not self._evaluation_file(task).exists():
                 self._fitted(task)
-                self._record(self.evaluator.evaluate(self.tasks[: task.index + 1]))
+                evaluation = self.evaluator.evaluate(self.tasks[: task.index + 1])
+                if task is self.tasks[-1]:
+                    self._keep_counts()
+                self._record(evaluation)
         if "ms_per_image" not in self.cost:
             self.cost["ms_per_image"] = self._latency(self._fitted(self.tasks[-1]))
             write_json(self.folder / "cost.json", self.cost)
@@ -128,6 +132,10 @@ class PeerStream:
         results = build_results(self.experiment.name, classes, [*earlier, evaluation], record)
         write_json(self.folder / "results.json", results)
         write_json(self._evaluation_file(self.tasks[evaluation.after_task]), evaluation.to_dict())
+
+    def _keep_counts(self) -> None:
+        for name, counted in self.evaluator.counted().items():
+            counted.save(counts_file(self.folder, name))
 
     def _latency(self, peer: Peer) -> float:
         """Milliseconds of CPU time to score one decoded image, the backbone included where the peer needs it: the

@@ -7,7 +7,8 @@ from typing import Any
 from moleflow.analysis.tables import write_table
 from moleflow.baselines.anomalib_parts import require_anomalib
 from moleflow.baselines.cards import CARDS
-from moleflow.config.resolve import modes, owners, switches
+from moleflow.config.knobs import knobs_of
+from moleflow.config.resolve import modes, owners, run_groups, switches
 from moleflow.evaluation.report.figures.canvas import save
 from moleflow.experiments.conditions import Experiment
 from moleflow.experiments.flow_stream import run_flow
@@ -24,6 +25,8 @@ TABLE, FIGURE, ROWS = "comparison", "comparison.png", "comparison.json"
 PLACES = {"data_path", "feature_cache", "use_feature_cache", "device", "num_workers", "log_dir", "experiment_name",
           "backbone_weights", "resume", "overwrite", "tensorboard", "figures"}  # fmt: skip
 """Flags that say where, not what: an experiment that goes on may change them."""
+FLOWS_OWN = {one.flag for one in knobs_of(run_groups()["training"])} - {"seed"}
+"""How flows are trained: peers have their own options for that."""
 
 
 class Experiments:
@@ -94,7 +97,8 @@ class Experiments:
         self.say(f"{experiment.name}: {experiment.description or experiment.model}")
         for note in experiment.notes:
             self.say(f"  {note}")
-        folder, cache = self.out / experiment.name / RUN, self.out / "feature_cache"
+        folder = self.out / experiment.name / RUN
+        cache = Path(experiment.resolved.run.features.feature_cache or self.out / "feature_cache")
         write_json(folder.parent / EXPERIMENT, _content(experiment))
         if experiment.model in FLOWS:
             run_flow(experiment, folder, cache)
@@ -128,7 +132,7 @@ def _is_looked_at(flag: str, model: str) -> bool:
     slots = {slot for slot, _ in owners().get(flag, [])} | {
         named[flag][0] for named in (modes(), switches()) if flag in named
     }
-    return flag not in PLACES and (model in FLOWS or bool(slots & {None, "extractor"}))
+    return flag not in PLACES and (model in FLOWS or (bool(slots & {None, "extractor"}) and flag not in FLOWS_OWN))
 
 
 def _same(stored: Mapping[str, Any], content: Mapping[str, Any]) -> bool:

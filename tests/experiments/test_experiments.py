@@ -9,11 +9,12 @@ import pytest
 from fakes import SIZE, PixelExtractor
 
 from moleflow.data.demo import write_demo
+from moleflow.evaluation.statistics.counted import Counted, counts_file
 from moleflow.experiments.conditions import Experiment, read_experiments
 from moleflow.experiments.located import read_located
 from moleflow.experiments.run import Experiments
 from moleflow.experiments.table import comparison, drawn
-from moleflow.utils.errors import UsageError
+from moleflow.utils.errors import MoleflowError, UsageError
 
 CLASSES = ("fabric", "washer")
 FILE = f"""
@@ -156,6 +157,39 @@ def test_what_does_not_concern_a_peer_makes_no_other_experiment(products: Path, 
     file.write_text(json.dumps(stored))
     with pytest.raises(UsageError, match="is of another experiment"):
         Experiments(experiments(products, tmp_path)[:1], tmp_path / "out", said.append).run()
+
+
+def test_how_flows_are_trained_makes_no_other_experiment_of_a_peer(products: Path, tmp_path: Path):
+    for words in ("lr: 0.1, num_steps: 7", "lr: 0.2, num_steps: 9"):
+        text = FILE.replace("batch_size: 4", f"batch_size: 4, {words}")
+        Experiments(experiments(products, tmp_path, text)[:1], tmp_path / "out", lambda _: None).run()
+    stored = read(tmp_path / "out" / "proto" / "experiment.json")["flags"]
+    assert "seed" in stored
+    assert not {"lr", "num_steps"} & set(stored)
+
+
+def test_a_peer_keeps_counts_that_give_its_metrics_again(products: Path, tmp_path: Path):
+    only = experiments(products, tmp_path)[:1]
+    Experiments(only, tmp_path / "out", lambda _: None).run()
+    results = read(tmp_path / "out" / "proto" / "run" / "results.json")
+    for name in CLASSES:
+        counted = Counted.load(counts_file(tmp_path / "out" / "proto" / "run", name))
+        again = counted.values(counted.whole)
+        assert again["image_auroc"][0] == pytest.approx(results["per_class"][name]["image_auroc"])
+        assert again["pixel_ap"][0] == pytest.approx(results["per_class"][name]["pixel_ap"], abs=2e-3)
+        assert "good/000.png" in counted.names
+    with pytest.raises(MoleflowError, match="holds no counts"):
+        Counted.load(tmp_path / "out" / "nothing.npz")
+
+
+def test_features_lie_where_the_cache_is_named(products: Path, tmp_path: Path):
+    (tmp_path / "file.yaml").write_text(FILE)
+    flags = {"data_path": str(products), "feature_cache": str(tmp_path / "cache"), "max_train_images": 4}
+    only = read_experiments(tmp_path / "file.yaml", flags)[:1]
+    Experiments(only, tmp_path / "out", lambda _: None).run()
+    tested = sum(len(list((products / name / "test").rglob("*.png"))) for name in CLASSES)
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) == tested + 4 * len(CLASSES)
+    assert not (tmp_path / "out" / "feature_cache").exists()
 
 
 def test_one_that_fails_stops_no_other(products: Path, tmp_path: Path):

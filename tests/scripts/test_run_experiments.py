@@ -68,6 +68,19 @@ def test_misuse_exits_2_with_a_sentence_and_leaves_nothing(
     assert not out.exists()
 
 
+def test_flags_of_the_command_line_win_over_the_file(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "f.yaml").write_text(FILE.replace("side: 64", "side: 64, seed: 1"))
+    found = []
+    monkeypatch.setattr(script, "read_experiments", lambda *a: found.extend(read_experiments(*a)) or found)
+    words = ["--seed", "0", "--max_train_images", "5", "--task_classes", "x", "y", "--feature_cache", "c", "--check"]
+    assert call(script, monkeypatch, "--config", str(tmp_path / "f.yaml"), *words) == 0
+    for run in (one.resolved.run for one in found):
+        assert (run.training.seed, run.data.max_train_images, run.features.feature_cache) == (0, 5, "c")
+        assert run.stream.task_classes == ("x", "y")
+
+
 def test_the_table_runs_without_a_backbone_what_looks_at_none_once():
     """peers.sh names those whose rows do not depend on the backbone."""
     text = (ROOT / "scripts" / "peers.sh").read_text()

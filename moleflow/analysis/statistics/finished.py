@@ -8,7 +8,7 @@ from typing import Any
 
 from moleflow.analysis.runs import RunRow, read_runs
 from moleflow.evaluation.kept import FOLDER, read_scores
-from moleflow.evaluation.statistics.counted import Counted
+from moleflow.evaluation.statistics.counted import COUNTS, Counted, counts_file
 from moleflow.utils.errors import MoleflowError, UsageError
 from moleflow.utils.io import read_json
 
@@ -39,8 +39,8 @@ class FinishedRun:
 
     @property
     def has_scores(self) -> bool:
-        """Whether patch scores were kept for every class."""
-        kept = {file.stem for file in (self.folder / FOLDER).glob("*.npz")}
+        """Whether patch scores, or their counts, were kept for every class."""
+        kept = [*(self.folder / FOLDER).glob("*.npz")] or [*(self.folder / COUNTS).glob("*.npz")]
         return len(kept) == len(self.results["per_class"])
 
     @cached_property
@@ -50,6 +50,8 @@ class FinishedRun:
         Raises:
             MoleflowError: no scores were kept, or they are damaged.
         """
+        if (self.folder / COUNTS).is_dir():
+            return {name: Counted.load(counts_file(self.folder, name)) for name in self.results["per_class"]}
         kept = read_scores(self.folder)
         missing = [name for name in self.results["per_class"] if name not in kept]
         if missing:

@@ -1,11 +1,15 @@
 """One class's test images as counts, ready to be resampled or taken apart."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
-from moleflow.data.sample import GOOD
-from moleflow.evaluation.kept import KeptScores
+from moleflow.data.sample import GOOD, Sample
+from moleflow.evaluation.kept import KeptScores, relative_names
 from moleflow.evaluation.statistics.counts import (
     Counts,
     Values,
@@ -14,6 +18,16 @@ from moleflow.evaluation.statistics.counts import (
     image_values,
     pixel_values,
 )
+from moleflow.utils.errors import MoleflowError
+from moleflow.utils.io import write_bytes
+
+COUNTS = "counts"
+"""Where a run that keeps no patch scores has its test images' counts, a file a class."""
+
+
+def counts_file(folder: Path, class_name: str) -> Path:
+    """Where a run's folder has the counts of a class."""
+    return folder / COUNTS / f"{quote(class_name, safe='')}.npz"
 
 
 @dataclass(frozen=True)
@@ -43,11 +57,62 @@ class Counted:
     @classmethod
     def of(cls, kept: KeptScores, route: str) -> "Counted":
         """Count what a run kept of a class."""
-        areas = np.full(len(kept.labels), np.nan)
-        areas[kept.known] = kept.truths.mean((1, 2))
-        scores = kept.images(route)
-        images, pixels = count_images(kept.labels, scores), count_pixels(kept.truths, kept.maps(route))
-        return cls(kept.names, kept.labels, kept.defects, scores, kept.known, areas, images, pixels)
+        facts = kept.names, kept.labels, kept.defects, kept.known
+        return cls._of(*facts, kept.truths, kept.images(route), kept.maps(route))
+
+    @classmethod
+    def of_samples(
+        cls, samples: Sequence[Sample], truths: Mapping[int, np.ndarray], scores: np.ndarray, maps: np.ndarray
+    ) -> "Counted":
+        """Count what was said of n samples.
+
+        Args:
+            samples: the images.
+            truths: place among the samples -> defect pixels (h, h), where they are known.
+            scores: image scores, (n,).
+            maps: pixel maps, (n, h, h).
+        """
+        known = np.array([row in truths for row in range(len(samples))], dtype=bool)
+        drawn = np.array(list(truths.values()), dtype=bool).reshape(-1, *maps.shape[1:])
+        names, defects = (np.array(column, dtype=str) for column in (
+            list(relative_names(samples)), [sample.defect for sample in samples]))  # fmt: skip
+        labels = np.array([sample.label for sample in samples], dtype=np.int64)
+        return cls._of(names, labels, defects, known, drawn, scores, maps[known])
+
+    @classmethod
+    def _of(
+        cls, names: np.ndarray, labels: np.ndarray, defects: np.ndarray, known: np.ndarray, truths: np.ndarray,
+        scores: np.ndarray, maps: np.ndarray,
+    ) -> "Counted":  # fmt: skip
+        areas = np.full(len(labels), np.nan)
+        areas[known] = truths.mean((1, 2))
+        images, pixels = count_images(labels, scores), count_pixels(truths, maps)
+        return cls(names, labels, defects, scores, known, areas, images, pixels)
+
+    def save(self, file: Path) -> None:
+        """Write the counts; those of images follow from the scores."""
+        content = BytesIO()
+        plain = {name: value for name, value in vars(self).items() if not isinstance(value, Counts)}
+        np.savez_compressed(content, allow_pickle=False, **plain, **asdict(self.pixels))
+        write_bytes(file, content.getvalue(), durable=False)
+
+    @classmethod
+    def load(cls, file: Path) -> "Counted":
+        """Read what ``save`` wrote.
+
+        Raises:
+            MoleflowError: the file is missing or damaged.
+        """
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                counts = [field.name for field in fields(Counts)]
+                plain = {name: stored[name] for name in stored.files if name not in counts}
+                pixels = Counts(**{name: stored[name] for name in counts})
+                return cls(**plain, images=count_images(plain["labels"], plain["scores"]), pixels=pixels)
+        except Exception as error:  # zip, zlib, numpy: each has its own
+            raise MoleflowError(
+                f"{file} holds no counts that can be read ({error}): run its experiment again"
+            ) from error
 
     def values(self, weights: np.ndarray) -> Values:
         """All image and pixel metrics when each image is taken so often: (r, n) -> (r,) each."""
