@@ -6,6 +6,7 @@
 #   LOG_DIR=logs         folder of runs; what a run prints goes to LOG_DIR/console/<run>.log
 #   DRY_RUN=1            print the commands, run nothing
 #   PYTHON=…             the interpreter (default: .venv/bin/python)
+#   LAUNCH=…             put before every command (a queue, say)
 #
 # Further words of a script are passed on to every run and win over its own. A finished run is skipped, a stopped one
 # goes on, a failed one does not stop the others: failed runs are listed at the end, and the exit code is 1.
@@ -27,6 +28,7 @@ done
 EXTRA=()
 NAMES=()  # run i has this name …
 LINES=()  # … and these flags, quoted
+OTHER=()  # where this is set, they are a whole command of $PYTHON instead
 
 usage() {  # the comment at the head of the script that was called
     sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
@@ -47,6 +49,11 @@ add_run() {  # add_run NAME FLAG…
     LINES+=("$(printf '%q ' "$@")")
 }
 
+add_command() {  # add_command NAME SCRIPT FLAG…: another script, which skips what is done by itself
+    add_run "$@"
+    OTHER[${#NAMES[@]} - 1]=1
+}
+
 add_stream() {  # add_stream PRESET SCENARIO ORDER SEED
     add_run "$1-$2-${3/:/-}-s$4" --preset "$1" --cl_scenario "$2" --task_order "$3" --seed "$4"
 }
@@ -63,7 +70,15 @@ is_finished() {  # the report is written last; a paused run has one too, but lac
 command_of() {  # command_of RUN DEVICE -> the array COMMAND
     local flags
     eval "flags=(${LINES[$1]})"
-    COMMAND=("$PYTHON" run_moleflow.py "${flags[@]}" --experiment_name "${NAMES[$1]}" --log_dir "$LOG_DIR" --resume)
+    local launch name=${NAMES[$1]} folder=$LOG_DIR
+    read -ra launch <<< "${LAUNCH:-}"
+    COMMAND=(${launch[@]+"${launch[@]}"} "$PYTHON")
+    if [ -n "${OTHER[$1]:-}" ]; then
+        COMMAND+=("${flags[@]}")
+        return
+    fi
+    case $name in */*) folder=$LOG_DIR/${name%/*} ;; esac
+    COMMAND+=(run_moleflow.py "${flags[@]}" --experiment_name "${name##*/}" --log_dir "$folder" --resume)
     [ -z "${DATA_PATH:-}" ] || COMMAND+=(--data_path "$DATA_PATH")
     COMMAND+=(--device "$2" ${EXTRA[@]+"${EXTRA[@]}"})
 }
@@ -79,6 +94,7 @@ work_on() {  # work_on SLOT: every run of that slot, one after another
         fi
         command_of "$index" "${SLOTS[$1]}"
         echo "start $name (${SLOTS[$1]})"
+        mkdir -p "$(dirname "$LOG_DIR/console/$name")"
         "${COMMAND[@]}" > "$LOG_DIR/console/$name.log" 2>&1 &
         child=$!
         status=0

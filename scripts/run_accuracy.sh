@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Everything behind the tables of documents/accuracy.md, then the tables.
+#
+#   DATA_PATH=…/realstream WEIGHTS=…/resnet50_v1….safetensors scripts/run_accuracy.sh [PART…] [FLAG…]
+#
+# Parts: preset (every seed, order given and reversed), peers (scripts/accuracy.yaml, first seed), fewshot (5, 10 and 31
+# training images of one product, every seed, preset and PatchCore), tables; all where none is given. Flags reach every
+# run of the preset. A run is one folder, and one that lies there already, from wherever, is not done again:
+#
+#   OUT/BACKBONE/preset/ORDER-sSEED                        ORDER: given or reversed   python run_moleflow.py --log_dir
+#                                                          OUT/BACKBONE/preset --experiment_name ORDER-sSEED …
+#   OUT/BACKBONE/peers/EXPERIMENT/run                      EXPERIMENT: a name in scripts/accuracy.yaml
+#   OUT/BACKBONE/fewshot/nN-sSEED/preset                   N: images of FEW_CLASS that training may draw from
+#   OUT/BACKBONE/fewshot/nN-sSEED/EXPERIMENT/run           EXPERIMENT: patchcore_1 or patchcore_10
+#   OUT/BACKBONE/feature_cache                             of all of them; may be removed
+#   OUT/console/….log                                      what a run printed
+#   OUT/tables                                             scripts/analyze_accuracy.py OUT --output_dir OUT/tables
+#
+# BACKBONES="tf_efficientnet_lite0 resnet50_v1"; SEEDS="0 1 2"; CLASSES="screw …": the order given; FEW_CLASS=cookie;
+# IMAGES="5 10 31"; JOBS=1: runs side by side; OUT=logs/accuracy; LAUNCH=… before every command; DRY_RUN=1 prints them.
+# PYTHON=…: padim, dfm, fastflow and patchcore need anomalib (requirements-baselines.txt). Runs that fail are named at
+# the end (exit code 1), and the tables are made of what is there.
+OUT=${OUT:-logs/accuracy}
+LOG_DIR=$OUT
+DEVICES=$(printf 'cpu %.0s' $(seq "${JOBS:-1}"))
+for given in WEIGHTS; do
+    case "${!given:-/}" in /*) ;; *) printf -v "$given" '%s/%s' "$PWD" "${!given}" ;; esac
+done
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+case "${1:-}" in -h | --help) usage; exit 0 ;; esac
+PARTS=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        preset | peers | fewshot | tables) PARTS+=("$1"); shift ;;
+        -*) break ;;
+        *) misuse "unknown part '$1': expected preset, peers, fewshot or tables" ;;
+    esac
+done
+EXTRA=("$@")
+[ ${#PARTS[@]} -gt 0 ] || PARTS=(preset peers fewshot tables)
+[ -n "${DATA_PATH:-}" ] || misuse "give the folder of the products: DATA_PATH=… scripts/run_accuracy.sh"
+read -ra BACKBONES <<< "${BACKBONES:-tf_efficientnet_lite0 resnet50_v1}"
+read -ra SEEDS <<< "${SEEDS:-0 1 2}"
+read -ra CLASSES <<< "${CLASSES:-screw magnetic_tile commutator cookie solar_mono}"
+FEW_CLASS=${FEW_CLASS:-cookie}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}  # training times are those of one thread
+
+wants() { case " ${PARTS[*]} " in *" $1 "*) ;; *) return 1 ;; esac; }
+
+reversed() { printf '%s\n' "$@" | tac; }
+
+features_of() {  # features_of BACKBONE -> the array FEATURES
+    FEATURES=(--backbone_name "$1" --feature_cache "$LOG_DIR/$1/feature_cache")
+    [ "$1" = resnet50_v1 ] || return 0
+    [ -n "${WEIGHTS:-}" ] || misuse "give the weights of resnet50_v1: WEIGHTS=… scripts/run_accuracy.sh"
+    FEATURES+=(--backbone_weights "$WEIGHTS")
+}
+
+add_preset() {  # add_preset NAME SEED FLAG…
+    add_run "$1" --preset realstream --seed "$2" "${FEATURES[@]}" --no_tensorboard "${@:3}"
+}
+
+add_peer() {  # add_peer FOLDER EXPERIMENT SEED FLAG…
+    add_command "$1/$2" scripts/run_experiments.py --config scripts/accuracy.yaml --only "$2" --out "$LOG_DIR/$1" \
+        --data_path "$DATA_PATH" --seed "$3" "${FEATURES[@]}" "${@:4}"
+}
+
+for backbone in "${BACKBONES[@]}"; do
+    features_of "$backbone"
+    if wants preset; then
+        mapfile -t backwards < <(reversed "${CLASSES[@]}")
+        for seed in "${SEEDS[@]}"; do
+            add_preset "$backbone/preset/given-s$seed" "$seed" --task_classes "${CLASSES[@]}"
+            add_preset "$backbone/preset/reversed-s$seed" "$seed" --task_classes "${backwards[@]}"
+        done
+    fi
+    if wants peers; then
+        for peer in gaussian_per_task padim dfm fastflow patchcore_1 patchcore_10; do
+            add_peer "$backbone/peers" "$peer" "${SEEDS[0]}" --task_classes "${CLASSES[@]}"
+        done
+    fi
+    if wants fewshot; then
+        for images in ${IMAGES:-5 10 31}; do
+            for seed in "${SEEDS[@]}"; do
+                few=(--max_train_images "$images" --task_classes "$FEW_CLASS")
+                for peer in patchcore_1 patchcore_10; do
+                    add_peer "$backbone/fewshot/n$images-s$seed" "$peer" "$seed" "${few[@]}"
+                done
+                add_preset "$backbone/fewshot/n$images-s$seed/preset" "$seed" "${few[@]}"
+            done
+        done
+    fi
+done
+status=0
+run_all || status=$?
+if wants tables && [ -z "${DRY_RUN:-}" ]; then
+    "$PYTHON" scripts/analyze_accuracy.py "$LOG_DIR" --output_dir "$LOG_DIR/tables" --data_path "$DATA_PATH" || status=1
+fi
+exit "$status"
