@@ -22,7 +22,7 @@ def forgetting(matrix: Matrix) -> float | None:
     Returns:
         None when no old task has a final and an earlier value.
     """
-    return mean_known(_lost(matrix, task) for task in range(len(matrix) - 1))
+    return mean_known(lost(matrix, task) for task in range(len(matrix) - 1))
 
 
 def backward_transfer(matrix: Matrix) -> float | None:
@@ -52,7 +52,7 @@ def mean_known(values: Iterable[float | None]) -> float | None:
     return math.fsum(known) / len(known) if known else None
 
 
-def _lost(matrix: Matrix, task: int) -> float | None:
+def lost(matrix: Matrix, task: int) -> float | None:
     """Best earlier minus final value of one task."""
     earlier = [row[task] for row in matrix[task:-1]]
     best = max((value for value in earlier if value is not None), default=None)

@@ -62,10 +62,18 @@ class KeptScores:
 
     def maps(self, route: str) -> np.ndarray:
         """Pixel maps (m, h, h) of the images whose defects are known, as the model would draw them."""
-        patches = {"oracle": self.oracle_patches, "routed": self.routed_patches}[route][self.known]
+        return self.drawn(route, np.flatnonzero(self.known))
+
+    def drawn(self, route: str, rows: np.ndarray) -> np.ndarray:
+        """Pixel maps (k, h, h) of the images at the given places (k,)."""
+        patches = {"oracle": self.oracle_patches, "routed": self.routed_patches}[route][rows]
         draw = PixelMap(self.truths.shape[-1], {float(sigma): float(weight) for sigma, weight in self.blur})
         parts = [draw(torch.from_numpy(patches[start : start + 32])).numpy() for start in range(0, len(patches), 32)]
         return np.concatenate([np.zeros((0, *self.truths.shape[1:]), np.float32), *parts])
+
+    def truth(self, row: int) -> np.ndarray | None:
+        """Defect pixels (h, h) of one image; None where they are not known."""
+        return self.truths[self.known[:row].sum()] if self.known[row] else None
 
     def save(self, file: Path) -> None:
         """Write the scores: patches in fp16, those of the routed way only where it differs, truths as bits."""

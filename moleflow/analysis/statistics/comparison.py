@@ -57,7 +57,7 @@ def compare(first: FinishedRun, second: FinishedRun, resamples: int, seed: int) 
         UsageError: the runs were not tested on the same images.
         MoleflowError: no scores were kept.
     """
-    _check_same(first, second)
+    check_same(first, second)
     classes = {
         name: _compared(tested, second.tested[name], resamples, derive_seed(seed, "compare", name))
         for name, tested in first.tested.items()
@@ -141,7 +141,12 @@ def _sides(classes: list[_Compared]) -> tuple[list[dict[str, float]], list[dict[
     return [one.first for one in classes], [one.second for one in classes]
 
 
-def _check_same(first: FinishedRun, second: FinishedRun) -> None:
+def check_same(first: FinishedRun, second: FinishedRun) -> None:
+    """Refuse runs that were not tested on the same images.
+
+    Raises:
+        UsageError: they were not; MoleflowError: no scores were kept.
+    """
     mine, other = set(first.tested), set(second.tested)
     if mine != other:
         raise UsageError(

@@ -1,12 +1,12 @@
 """Finished runs as statistics need them: everything from their folders."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from moleflow.analysis.runs import RunRow, read_runs
+from moleflow.analysis.runs import RunRow, read_run, read_runs
 from moleflow.evaluation.kept import FOLDER, read_scores
 from moleflow.evaluation.statistics.counted import COUNTS, Counted, counts_file
 from moleflow.utils.errors import MoleflowError, UsageError
@@ -84,6 +84,19 @@ def read_finished(places: Sequence[Path]) -> tuple[list[FinishedRun], list[str]]
         raise UsageError(f"expected finished runs in {', '.join(map(str, places))}, found none: {'; '.join(trouble)}")
     _refuse_namesakes(runs)
     return list(runs.values()), trouble
+
+
+def finished_run(folder: Path, name: str) -> FinishedRun:
+    """The finished run in a folder, under a name of the caller's.
+
+    Raises:
+        UsageError: it is not finished, or its results are of before.
+        MoleflowError: it cannot be read.
+    """
+    run = _read(folder, replace(read_run(folder), name=name))
+    if reason := _unfit(run):
+        raise UsageError(f"{name}: {reason}")
+    return run
 
 
 def _unfit(run: FinishedRun) -> str | None:
