@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # moleflow's commands. Each one makes the environment first if it is not there.
 #   ./run.sh setup | demo | test | realstream DATA_PATH | main DATA_PATH | visa DATA_PATH [SETTING] |
-#            ablations DATA_PATH [STUDY…] | summary LOG_DIR                   (further flags are passed on)
+#            ablations DATA_PATH [STUDY…] | accuracy DATA_PATH [PART…] | summary LOG_DIR  (further flags are passed on)
 set -euo pipefail
 here=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -62,6 +62,14 @@ case "$command" in
         export DATA_PATH PYTHON="$VENV/bin/python"
         [ $# -gt 0 ] && [ "${1#-}" = "$1" ] || set -- core "$@"
         exec scripts/run_ablation_study.sh "$@" ;;
+    accuracy)
+        # everything behind documents/accuracy.md: seeds, orders, peers (they need requirements-baselines.txt), few images, tables; hours
+        need_data "$@"; setup
+        DATA_PATH=$(from_here "$1"); shift
+        [ -z "${WEIGHTS:-}" ] || WEIGHTS=$(from_here "$WEIGHTS")
+        [ -z "${OUT:-}" ] || OUT=$(from_here "$OUT")
+        export DATA_PATH PYTHON="$VENV/bin/python" ${WEIGHTS+WEIGHTS} ${OUT+OUT}
+        exec scripts/run_accuracy.sh "$@" ;;
     summary)
         # one row a run of the folder, mean ± std over seeds
         [ $# -eq 1 ] || { echo "error: give the folder of the runs: ./run.sh summary LOG_DIR" >&2; exit 2; }
