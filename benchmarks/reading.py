@@ -1,7 +1,8 @@
 """Rows on reading: features from the cache against the disk's rate, images decoded in threads."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -12,38 +13,46 @@ from benchmarks.timing import alternating, in_ms, ratio
 from benchmarks.training import features_of, prepared
 from moleflow.extractors.cache import FeatureStore
 
+BATCH = 8
 
-def from_disk(files: Sequence[Path], read: Callable[[], object]) -> Callable[[], object]:
-    """``read`` after the system has dropped the files from memory; dropping takes next to no time."""
 
-    def run() -> object:
-        for file in files:
-            with file.open("rb") as opened:
-                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        return read()
-
-    return run
+def forgotten(files: Sequence[Path]) -> None:
+    """Let the system drop the files from memory."""
+    for file in files:
+        with file.open("rb") as opened:
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def cache_read_share(setting: Setting) -> Found:
-    """Rate of features read for a step over that of reading as many bytes from one file, both from the disk."""
+    """Rate of features read in batches over that of reading as many bytes from one file, both from the disk.
+
+    Either way a batch's bytes come at a time and are let go before the next, as whoever learns from them does.
+    """
     model = setting.bare(setting.resolved("--preset", "realstream"))
     folder, whole = setting.folder / "read", setting.folder / "whole"
-    images = prepared(features_of(setting, model, 64 if setting.quick else 200, folder)).samples
+    features = prepared(features_of(setting, model, 64 if setting.quick else 200, folder))
+    features.batch_size = BATCH
     files = sorted(folder.rglob("*.npy"))
     whole.write_bytes(b"".join(file.read_bytes() for file in files))
     os.sync()
-    store = FeatureStore(model.extractor, "squash", folder, device=setting.device)
-    store.prepare(images)
-    steps = [images[start : start + 8] for start in range(0, len(images), 8)]
-    ways = {
-        "one file": from_disk([whole], whole.read_bytes),
-        "cache": from_disk(files, lambda: [store.features(step) for step in steps]),
-        "cache in memory": lambda: [store.features(step) for step in steps],
-    }
-    times = alternating(ways, setting.rounds)
+    piece = BATCH * whole.stat().st_size // len(files)
+    cached = lambda: exhausted(features.batches())
+    ways = {"one file": lambda: in_pieces(whole, piece), "cache": cached, "cache in memory": cached}
+    before = {"one file": lambda: forgotten([whole]), "cache": lambda: forgotten(files)}
+    times = alternating(ways, setting.rounds, before=before)
     rate = whole.stat().st_size / 1e6 / min(times["one file"])
     return Found(ratio(times, "one file", "cache"), f"{in_ms(times)}; the disk gives {rate:.0f} MB/s")
+
+
+def in_pieces(file: Path, size: int) -> None:
+    """Read all of a file, that many bytes at a time."""
+    with file.open("rb", buffering=0) as opened:
+        exhausted(iter(lambda: opened.read(size), b""))
+
+
+def exhausted(items: Iterable[object]) -> None:
+    """Take all items and keep none."""
+    deque(items, maxlen=0)
 
 
 def decoding_gain(setting: Setting) -> Found:

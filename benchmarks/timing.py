@@ -9,17 +9,22 @@ import torch
 Way = Callable[[], object]
 
 
-def alternating(ways: Mapping[str, Way], rounds: int, device: torch.device | str = "cpu") -> dict[str, list[float]]:
+def alternating(
+    ways: Mapping[str, Way], rounds: int, device: torch.device | str = "cpu", before: Mapping[str, Way] | None = None
+) -> dict[str, list[float]]:
     """Seconds of each way, one a round, after a round that is not counted.
 
     Args:
         ways: name -> what to call.
         rounds: how often.
         device: where the work is done; a GPU is waited for.
+        before: name -> what to call before that way, outside of its time.
     """
     found: dict[str, list[float]] = {name: [] for name in ways}
     for done in range(-1, rounds):
         for name, way in ways.items():
+            if before and name in before:
+                before[name]()
             seconds = seconds_of(way, device)
             if done >= 0:
                 found[name].append(seconds)

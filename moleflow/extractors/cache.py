@@ -117,14 +117,18 @@ class FeatureStore:
         """
         result = np.empty((len(samples), *self._shape), dtype=np.float16)
         missing: dict[View, list[int]] = {}
-        if self._files is not None:
-            self._files.expect([key for key in map(self._kept_as, samples) if key is not None])
+        self.expect(samples)
         for row, sample in enumerate(samples):
             if not self._read(sample, result[row]):
                 missing.setdefault(_view(sample), []).append(row)
         for sample, outcome in self._computed([samples[rows[0]] for rows in missing.values()]):
             result[missing[_view(sample)]] = usable(outcome)
         return torch.from_numpy(result).float()
+
+    def expect(self, samples: Sequence[Sample]) -> None:
+        """Say that these are asked for soon: the disk reads what is kept of them meanwhile."""
+        if self._files is not None:
+            self._files.expect([key for key in map(self._kept_as, samples) if key is not None])
 
     def _holds(self, sample: Sample) -> bool:
         key = self._kept_as(sample)

@@ -4,8 +4,8 @@ import io
 import logging
 import os
 import zlib
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +37,8 @@ class FeatureFiles:
     def expect(self, keys: Iterable[str]) -> None:
         """Say that these features are about to be read: the disk is asked for all of them at once."""
         for key in keys:
-            with suppress(OSError), self._path(key).open("rb", buffering=0) as file:
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+            with suppress(OSError), self._opened(key) as file:
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
 
     def holds(self, key: str) -> bool:
         """Whether features are here and whole; False, with a warning, where they are damaged."""
@@ -78,11 +78,20 @@ class FeatureFiles:
     def _fill(self, key: str, place: np.ndarray) -> bool:
         """Read a file that was verified; it may have been cut off since."""
         size = self._verified[key]
-        with self._path(key).open("rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size != size:
+        with self._opened(key) as file:
+            if os.fstat(file).st_size != size:
                 return False
-            file.seek(size - CHECKSUM_BYTES - place.nbytes)
-            return file.readinto(place.view(np.uint8).data) == place.nbytes
+            start = size - CHECKSUM_BYTES - place.nbytes
+            return os.preadv(file, [place.view(np.uint8).data], start) == place.nbytes
+
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[int]:
+        """A file's descriptor: a file object and a path object would take as long as the reading."""
+        file = os.open(f"{self.folder}/{key}.npy", os.O_RDONLY)
+        try:
+            yield file
+        finally:
+            os.close(file)
 
     def write(self, key: str, features: np.ndarray) -> None:
         """Keep features (H, W, D) in fp16, unless the folder could not be used before."""

@@ -57,6 +57,7 @@ class TaskFeatures:
         self.store = store
         self.samples = list(samples)
         self._all = tuple(samples)
+        self._gone: set[Path] = set()
         self._lost = lost
         self.class_index = {name: index for index, name in enumerate(sorted(classes))}
         self.device = device
@@ -75,8 +76,10 @@ class TaskFeatures:
 
     def batches(self) -> Iterator[Batch]:
         """All features in order, in batches; the last may be short."""
-        for start in range(0, len(self._all), self.batch_size):
-            features, chosen = self._fixed_features(self._all[start : start + self.batch_size])
+        parts = [self._all[start : start + self.batch_size] for start in range(0, len(self._all), self.batch_size)]
+        for part, following in zip(parts, [*parts[1:], ()], strict=True):
+            self.store.expect(following)
+            features, chosen = self._fixed_features(part)
             classes = torch.tensor([self.class_index[sample.class_name] for sample in chosen], device=self.device)
             if chosen:
                 yield Batch(features, classes)
@@ -98,7 +101,7 @@ class TaskFeatures:
     def _fixed_features(self, samples: Sequence[Sample]) -> tuple[Tensor, list[Sample]]:
         """Features without gradients, whatever learns before the backbone, of those samples that can be read."""
         while True:
-            there = [sample for sample in samples if sample in self.samples]
+            there = self._left_of(samples)
             try:
                 return self.store.features(there).to(self.device), there
             except BadImage as bad:
@@ -110,13 +113,17 @@ class TaskFeatures:
 
     def _there(self, index: int) -> Sample:
         """The image of that number, or the next one that can be read."""
-        following = (*self._all[index:], *self._all[:index])
-        return next(sample for sample in following if sample in self.samples)
+        following = (self._all[number % len(self)] for number in range(index, index + len(self)))
+        return next(sample for sample in following if sample.path not in self._gone)
+
+    def _left_of(self, samples: Sequence[Sample]) -> list[Sample]:
+        return [sample for sample in samples if sample.path not in self._gone]
 
     def _lose(self, bad: BadImage) -> None:
         left = [sample for sample in self.samples if sample.path != bad.path]
         self._lost(bad, len(left))
         self.samples = left
+        self._gone.add(bad.path)
 
 
 def _size(path: Path) -> int | None:

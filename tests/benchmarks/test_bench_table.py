@@ -1,6 +1,7 @@
 """``python -m moleflow bench``: what is printed, what it ends with, and that times are taken in turns."""
 
 import json
+import time
 
 import pytest
 import torch
@@ -69,6 +70,14 @@ def test_ways_take_turns_and_the_first_round_does_not_count() -> None:
     times = alternating({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, 2, torch.device("cpu"))
     assert seen == ["a", "b"] * 3
     assert [len(seconds) for seconds in times.values()] == [2, 2]
+
+
+def test_what_comes_before_a_way_is_not_in_its_time() -> None:
+    seen: list[str] = []
+    before = {"b": lambda: (seen.append("before b"), time.sleep(0.05))}
+    times = alternating({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, 1, before=before)
+    assert seen == ["a", "before b", "b"] * 2
+    assert times["b"][0] < 0.05
 
 
 def test_a_ratio_compares_times_of_the_same_round() -> None:
