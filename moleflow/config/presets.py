@@ -80,10 +80,9 @@ PRESETS: dict[str, Preset] = {
     ),
     "realstream": Preset(
         "Five real products on two CPU cores.",
-        {**SMALL, "dataset": "folder", "backbone_name": "tf_efficientnet_lite0", "feature_grid": 32, "batch_size": 8,
-         "num_epochs": 15, "num_steps": 300, "lr": 2e-3, "dia_n_blocks": 2,
-         "use_spatial_context": False, "use_place_gaussian": True, "place_gaussian_rank": 8, "use_patch_memory": True,
-         "patch_memory_size": 3000, "border_ramp": 0.1},
+        {**SMALL, "dataset": "folder", "resize": "fit", "backbone_name": "tf_efficientnet_lite0", "feature_grid": 32,
+         "batch_size": 8, "num_epochs": 15, "num_steps": 300, "lr": 2e-3, "lora_rank": 16, "dia_n_blocks": 2,
+         "use_spatial_context": False, "use_patch_memory": True, "patch_memory_size": 3000, "border_ramp": 0.1},
         "lite0: image AUROC 92.6, pixel AP 36.6; routing 100 %",
         "yes: this project, one thread, seed 0",
     ),

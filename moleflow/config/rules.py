@@ -119,6 +119,15 @@ RULES = (
         lambda ablation, run: (ablation, _without_cache(run)),
     ),
     Rule(
+        lambda ablation, run: run.data.resize == "fit" and isinstance(ablation.extractor, v.Vit),
+        "--resize fit gives the backbone images of different shapes, and --backbone_type vit is a transformer, which "
+        "takes squares: choose another --resize or a CNN.",
+    ),
+    Rule(
+        lambda ablation, run: run.data.resize == "fit" and isinstance(ablation.image, v.SpatialTransformer),
+        "--use_stn learns on images of one shape, and --resize fit keeps each image's own: choose another --resize.",
+    ),
+    Rule(
         lambda ablation, run: (
             isinstance(ablation.scorer, v.DualBranch)
             and isinstance(ablation.position, v.NoPosition | v.ConditionalPosition)

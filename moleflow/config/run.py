@@ -14,7 +14,11 @@ class DataConfig:
         None, "Folder of the dataset (default: $MOLEFLOW_DATA/<dataset>; demo: made in the log folder)."
     )
     img_size: int = knob(224, "Side of the square an image is brought to, in pixels.", low=16, high=4096)
-    resize: str = knob("squash", "How it is brought there.", choices=("squash", "pad", "crop"))
+    resize: str = knob(
+        "squash",
+        "How it is brought there; with fit the backbone sees a rectangle of as many pixels and of the image's shape.",
+        choices=("squash", "pad", "crop", "fit"),
+    )
     val_fraction: float = knob(0.1, "Share of normal training images held out for thresholds.", low=0, high=0.9)
     max_train_images: int | None = knob(
         None,

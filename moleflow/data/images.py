@@ -1,5 +1,6 @@
 """Image and mask files to arrays of one size, with one sentence for every file that cannot be read."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,9 @@ from moleflow.utils.errors import UsageError
 from moleflow.utils.io import open_regular
 from moleflow.utils.text import did_you_mean, shown
 
-RESIZE_MODES = ("squash", "pad", "crop")
+RESIZE_MODES = ("squash", "pad", "crop", "fit")
+SIDE_STEPS, LONGEST = 8, 4.0
+"""With ``fit``: steps in a square's side, and by how much a side may exceed it (products up to 16 times as long as wide)."""
 ORIENTATION_TAG = 0x0112
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 """What is decoded, by a file's content and never by its name: PIL knows dozens more, and each is a door."""
@@ -54,7 +57,8 @@ def load_image(path: Path, size: int, resize: str, rotation: float = 0.0) -> np.
         path: the file.
         size: side of the result in pixels.
         resize: ``squash`` the whole image to the square, ``pad`` it with black to keep its aspect ratio, or
-            ``crop`` its central square; bilinear and antialiased.
+            ``crop`` its central square; bilinear and antialiased. ``fit`` is what a backbone sees (``load_input``):
+            its features are brought to a square, and so is the image here.
         rotation: degrees counter-clockwise, applied before resizing, so that shapes stay what they are.
 
     Raises:
@@ -64,6 +68,37 @@ def load_image(path: Path, size: int, resize: str, rotation: float = 0.0) -> np.
     with _opened(path) as image:
         rgb = _to_rgb(ImageOps.exif_transpose(image))
         return np.asarray(_to_square(rotated(rgb, rotation), size, resize))
+
+
+def load_input(path: Path, size: int, resize: str, rotation: float = 0.0) -> np.ndarray:
+    """What a backbone sees of an image file, uint8 (height, width, 3): ``load_image``, but ``fit`` keeps the shape.
+
+    Raises:
+        BadImage: the file cannot be read.
+        UsageError: ``resize`` is unknown.
+    """
+    if resize != "fit":
+        return load_image(path, size, resize, rotation)
+    with _opened(path) as image:
+        rgb = rotated(_to_rgb(ImageOps.exif_transpose(image)), rotation)
+        height, width = fitted(rgb.height, rgb.width, size)
+        return np.asarray(rgb.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def fitted(height: int, width: int, size: int) -> tuple[int, int]:
+    """The rectangle of about size² pixels in which an image of (height, width) keeps its shape, (height, width).
+
+    Sides are multiples of size / 8, so that images of nearly one shape have one shape; a square stays (size, size).
+    """
+    stretch = min(max(math.sqrt(height / width), 1 / LONGEST), LONGEST)
+    down, across = round(SIDE_STEPS * stretch), round(SIDE_STEPS / stretch)
+    return round(size * down / SIDE_STEPS), round(size * across / SIDE_STEPS)
+
+
+def fits(height: int, width: int, size: int) -> bool:
+    """Whether ``fitted`` may have given this rectangle: sides are of its steps, and pixels about size²."""
+    sides = {round(size * steps / SIDE_STEPS) for steps in range(1, round(SIDE_STEPS * LONGEST) + 1)}
+    return {height, width} <= sides and abs(height * width / size**2 - 1) < 0.25
 
 
 def native_image(path: Path) -> np.ndarray:
@@ -242,7 +277,7 @@ def _to_square(image: Image.Image, size: int, resize: str) -> Image.Image:
     """The image at (size, size); PIL's bilinear filter widens with the scale, which is the antialiasing."""
     width, height = image.size
     match resize:
-        case "squash":
+        case "squash" | "fit":
             return image.resize((size, size), Image.Resampling.BILINEAR)
         case "pad":
             scale = size / max(width, height)

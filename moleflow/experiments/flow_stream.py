@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from moleflow.config.resolve import Resolved
-from moleflow.data.images import load_image
+from moleflow.data.images import load_input
 from moleflow.experiments.conditions import Experiment
 from moleflow.experiments.kinds import FLOWS
 from moleflow.experiments.peer_stream import TIMED, milliseconds
@@ -57,7 +57,7 @@ def _latency(runner: Runner) -> float:
     """Milliseconds of CPU time to score one decoded image, backbone and router included."""
     data, task = runner.config.data, runner.stream[-1]
     samples = runner.data.test(task.classes[0], task).samples[:TIMED]
-    images = [load_image(sample.path, data.img_size, data.resize) for sample in samples]
+    images = [load_input(sample.path, data.img_size, data.resize) for sample in samples]
     pixels = [torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255 for image in images]
 
     def look(image: Tensor) -> None:

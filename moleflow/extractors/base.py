@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from moleflow.data.images import fits
 from moleflow.utils.errors import UsageError
 
 STORAGE_DTYPE = torch.float16
@@ -36,10 +37,12 @@ class Extractor(nn.Module, ABC):
         grid: (H, W) of the features.
         stride: image pixels from one cell of the grid to the next, rounded.
         img_size: side s of the square images it takes, in pixels.
+        any_shape: whether it takes images of other shapes as well (``resize`` fit).
         fingerprint: sha256 hex of everything that changes features: weights, layers, sizes, preprocessing,
             storage type.
     """
 
+    any_shape = False
     mean: Tensor
     std: Tensor
 
@@ -70,7 +73,7 @@ class Extractor(nn.Module, ABC):
         """Features of images, rounded through ``STORAGE_DTYPE``; for gradients, rounding counts as the identity.
 
         Args:
-            images: RGB in 0..1, float32 (B, 3, s, s).
+            images: RGB in 0..1, float32 (B, 3, s, s), or of another shape with about as many pixels (``resize`` fit).
 
         Returns:
             Patch features, float32 (B, H, W, D).
@@ -95,16 +98,19 @@ class Extractor(nn.Module, ABC):
 
     @abstractmethod
     def _features(self, images: Tensor) -> Tensor:
-        """Features (B, H, W, D) of normalised images (B, 3, s, s), differentiable with respect to them."""
+        """Features (B, H, W, D) of normalised images (B, 3, h, w), differentiable with respect to them."""
 
     def _normalized(self, images: Tensor) -> Tensor:
-        expected = (3, self.img_size, self.img_size)
-        if images.ndim != 4 or images.shape[1:] != expected:
+        if images.ndim != 4 or images.shape[1] != 3 or not self._takes(*images.shape[2:]):
             raise UsageError(
-                f"the extractor expects images of shape (batch, {', '.join(map(str, expected))}), "
+                f"the extractor expects images of shape (batch, 3, {self.img_size}, {self.img_size}), "
                 f"found {tuple(images.shape)}: resize them or build the extractor for their size"
             )
         return (images - self.mean) / self.std
+
+    def _takes(self, height: int, width: int) -> bool:
+        """Whether images of this size will do."""
+        return height == width == self.img_size or (self.any_shape and fits(height, width, self.img_size))
 
 
 def _fingerprint(recipe: Mapping[str, object]) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from moleflow.data.images import SKIP, BadImage, load_image
+from moleflow.data.images import SKIP, BadImage, load_input
 from moleflow.data.sample import Sample
 from moleflow.extractors.base import STORAGE_DTYPE, Extractor
 from moleflow.extractors.feature_files import FeatureFiles
@@ -34,8 +34,8 @@ class FeatureStore:
     """Features of samples, from disk where they are kept and from the backbone where they are not.
 
     An image's features are the same bytes whichever way they come, whatever else is asked for with it, and however many
-    threads work: the backbone always sees batches of one shape (the last filled with zeros), each computed by one
-    thread, and what it says is rounded to fp16. On a CPU all of torch's threads work side by side, a batch each.
+    threads work: the backbone always sees squares in batches of one size (the last filled with zeros) and images of
+    another shape one by one, each computed by one thread, and what it says is rounded to fp16. On a CPU all of torch's threads work side by side, a batch each.
 
     Files are named by what changes features: the extractor's fingerprint, the image's content and rotation, ``resize``,
     the type of the device and ``batch_size`` (the last two move last bits).
@@ -57,7 +57,7 @@ class FeatureStore:
 
         Args:
             extractor: moved to the device.
-            resize: how images are brought to the extractor's size: ``squash``, ``pad`` or ``crop``.
+            resize: how images are brought to the extractor's size: ``squash``, ``pad``, ``crop`` or ``fit``.
             directory: where features are kept; None keeps nothing and computes them whenever they are asked for.
             batch_size: images the backbone sees at once; four keep a CPU's caches warm.
             num_workers: threads that decode images for a GPU.
@@ -175,11 +175,11 @@ class FeatureStore:
         return zip(samples, outcomes, strict=True)
 
     def _load(self, samples: Sequence[Sample]) -> list[Outcome]:
-        """Images as uint8 (s, s, 3)."""
+        """Images as uint8 (s, s, 3); with ``fit`` they keep their shapes."""
         images: list[Outcome] = []
         for sample in samples:
             try:
-                images.append(load_image(sample.path, self.extractor.img_size, self.resize, sample.rotation))
+                images.append(load_input(sample.path, self.extractor.img_size, self.resize, sample.rotation))
             except BadImage as bad:
                 images.append(bad)
         return images
@@ -189,7 +189,7 @@ class FeatureStore:
         keys = [self._key_now(sample) for sample in samples]
         images = self._load(samples)
         readable = [image for image in images if not isinstance(image, BadImage)]
-        features = iter(self._forward(readable) if readable else ())
+        features = iter(self._forward(readable))
         found = [image if isinstance(image, BadImage) else next(features) for image in images]
         outcomes = [_finite(sample.path, outcome) for sample, outcome in zip(samples, found, strict=True)]
         return [(self._unchanged(*held), held[-1]) for held in zip(samples, outcomes, keys, strict=True)]
@@ -200,20 +200,24 @@ class FeatureStore:
             return outcome
         return BadImage(sample.path, "it was changed while it was read")
 
-    def _forward(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """One pass of the backbone over a full batch: images as uint8 (s, s, 3) to features (n, H, W, D) in fp16."""
-        size = self.extractor.img_size
-        batch = np.zeros((self.batch_size, size, size, 3), dtype=np.uint8)
-        batch[: len(images)] = images
+    def _forward(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Features (H, W, D) in fp16 of images, uint8 (h, w, 3): of the squares together, of each other one alone."""
+        square = (self.extractor.img_size,) * 2
+        squares = [image for image in images if image.shape[:2] == square]
+        together = iter(self._pass(_filled(squares, self.batch_size)) if squares else ())
+        return [next(together) if image.shape[:2] == square else self._pass(_filled([image], 1))[0] for image in images]
+
+    def _pass(self, batch: np.ndarray) -> np.ndarray:
+        """One pass of the backbone: images as uint8 (B, h, w, 3) to features (B, H, W, D) in fp16."""
         with _one_thread(), torch.no_grad():
-            return self._map(self._pixels(batch))[: len(images)].to(STORAGE_DTYPE).cpu().numpy()
+            return self._map(self._pixels(batch)).to(STORAGE_DTYPE).cpu().numpy()
 
     def _pixels(self, images: np.ndarray) -> Tensor:
-        """Images as uint8 (B, s, s, 3) to RGB in 0..1 on the device, (B, 3, s, s)."""
+        """Images as uint8 (B, h, w, 3) to RGB in 0..1 on the device, (B, 3, h, w)."""
         return torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).float() / 255
 
     def _map(self, pixels: Tensor) -> Tensor:
-        """RGB in 0..1 (B, 3, s, s) to features (B, H, W, D)."""
+        """RGB in 0..1 (B, 3, h, w) to features (B, H, W, D)."""
         return self.extractor(pixels)
 
 
@@ -230,6 +234,13 @@ def usable(outcome: Outcome) -> np.ndarray:
     if isinstance(outcome, BadImage):
         raise outcome
     return outcome
+
+
+def _filled(images: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Images of one shape as a batch of ``size``, the rest zeros."""
+    batch = np.zeros((size, *images[0].shape), dtype=np.uint8)
+    batch[: len(images)] = images
+    return batch
 
 
 def _finite(path: Path, outcome: Outcome) -> Outcome:

@@ -21,8 +21,11 @@ class CnnExtractor(Extractor):
     """Stages of a timm CNN on one grid, as PatchCore builds its features (Roth et al., CVPR 2022).
 
     Each stage is 3×3 average-pooled and brought to the grid; stages are concatenated and adaptively pooled over
-    channels to D = min(embed_dim, channels there are). Only the network up to the deepest stage is built.
+    channels to D = min(embed_dim, channels there are). Only the network up to the deepest stage is built. Images of any
+    shape will do: their features are brought to the same square grid.
     """
+
+    any_shape = True
 
     def __init__(
         self,

@@ -31,10 +31,13 @@ def smoothed(maps: Tensor) -> Tensor:
 
 
 def to_grid(maps: Tensor, grid: int) -> Tensor:
-    """Maps (B, C, h, w) on a grid×grid raster: averaged over areas when it is coarser, bilinear when it is finer."""
-    if maps.shape[-1] >= grid:
-        return F.adaptive_avg_pool2d(maps, grid)
-    return F.interpolate(maps, size=(grid, grid), mode="bilinear", align_corners=False)
+    """Maps (B, C, h, w) on a grid×grid raster: averaged over areas where it is coarser, bilinear where it is finer."""
+    height, width = maps.shape[-2:]
+    if max(height, width) > grid:
+        maps = F.adaptive_avg_pool2d(maps, (min(height, grid), min(width, grid)))
+    if min(height, width) < grid:
+        maps = F.interpolate(maps, size=(grid, grid), mode="bilinear", align_corners=False)
+    return maps
 
 
 def joined(stages: Sequence[Tensor], grid: int, dim: int) -> Tensor:

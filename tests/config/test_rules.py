@@ -38,6 +38,8 @@ REFUSED = (
     "--base_policy pretrained",
     "--base_policy pretrained --base_from somewhere --use_task_separated",
     "--calibration_folds 3 --base_policy always",
+    "--resize fit --backbone_type vit",
+    "--resize fit --use_stn",
     "--resume --overwrite",
 )
 SILENT = (
@@ -46,7 +48,7 @@ SILENT = (
     "--use_ewc --no_freeze_spatial_mixer",
     "--use_dsm --no_dia",
     "--use_dsm --dsm_mode nll_only",
-    "--use_rotation_aug",
+    "--use_rotation_aug --resize fit",
     "--calibration_folds 3",
     "--val_fraction 0",
     "--score_aggregation_mode adaptive --pseudo_margin_weight 0.1",

@@ -15,6 +15,7 @@ from moleflow.data.images import (
     check_sample,
     check_samples,
     load_image,
+    load_input,
     load_mask,
     pixel_truth,
 )
@@ -154,6 +155,27 @@ def test_pad_keeps_the_aspect_ratio_on_black(tmp_path: Path, shape: tuple[int, i
     assert {int(rows.min()), int(columns.min())} == {0, 7}
 
 
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((448, 448), (256, 256)), ((250, 640), (160, 416)), ((640, 250), (416, 160)), ((500, 9), (1024, 64))],
+)
+def test_fit_keeps_the_shape_and_the_number_of_pixels(
+    tmp_path: Path, shape: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    path = saved(tmp_path / "a.png", (blob(*shape) * 255).astype(np.uint8))
+    found = load_input(path, 256, "fit")
+    assert found.shape == (*expected, 3)
+    across, down = (np.ptp(np.nonzero((found[..., 0] > 127).any(axis))[0]) + 1 for axis in (0, 1))
+    bounded = max(shape) / min(shape) > 16
+    assert bounded or abs(across / down - 1) < 0.15  # the disc stays round, to half a step of a side
+    assert load_image(path, 256, "fit").shape == (256, 256, 3)
+
+
+def test_fit_leaves_squares_what_they_are(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", noise(30, 30, 3))
+    np.testing.assert_array_equal(load_input(path, 20, "fit"), load_image(path, 20, "squash"))
+
+
 def test_extreme_aspect_ratio_keeps_a_pixel(tmp_path: Path) -> None:
     found = load_image(saved(tmp_path / "a.png", np.full((2, 500), 9, dtype=np.uint8)), 16, "pad")
     assert (found[..., 0] > 0).sum() == 16
@@ -168,7 +190,7 @@ def test_shrinking_is_antialiased(tmp_path: Path) -> None:
 
 def test_unknown_resize_lists_the_known(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", noise(4, 4, 3))
-    with pytest.raises(UsageError, match=r"'squish', expected one of squash, pad, crop; did you mean 'squash'"):
+    with pytest.raises(UsageError, match=r"'squish', expected one of squash, pad, crop, fit; did you mean 'squash'"):
         load_image(path, 4, "squish")
 
 

@@ -27,14 +27,14 @@ def extractor(random_weights):
 
 @pytest.fixture
 def samples(tmp_path: Path) -> list[Sample]:
-    random = np.random.default_rng(0)
-    found = []
-    for number in range(NUMBER):
-        path = tmp_path / "images" / f"{number}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(random.integers(0, 256, (80, 96, 3), dtype=np.uint8)).save(path)
-        found.append(Sample(path, "thing", 0, "good", None))
-    return found
+    return [picture(tmp_path / "images" / f"{number}.png", (80, 96), number) for number in range(NUMBER)]
+
+
+def picture(path: Path, shape: tuple[int, int], seed: int = 0) -> Sample:
+    """A file of noise, (height, width)."""
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)).save(path)
+    return Sample(path, "thing", 0, "good", None)
 
 
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
@@ -122,6 +122,17 @@ def test_the_backbone_sees_an_image_once_and_one_shape_only(extractor, samples, 
     hook.remove()
     assert shapes == [(4, 3, 64, 64)] * 2
     assert len(files(folder)) == NUMBER
+
+
+def test_images_of_any_shape_have_the_same_bytes_in_any_company(extractor, folder, tmp_path):
+    mixed = [picture(tmp_path / f"{row}.png", shape) for row, shape in enumerate([(40, 96), (64, 64)] * 2)]
+    found = open_store(extractor, folder, resize="fit").features(mixed)
+    assert found.shape == (4, *extractor.grid, extractor.dim)
+    alone, squashed = (open_store(extractor, None, resize=resize) for resize in ("fit", "squash"))
+    for row, sample in enumerate(mixed):
+        assert torch.equal(alone.features([sample])[0], found[row])
+    same = [torch.equal(one, two) for one, two in zip(squashed.features(mixed), found, strict=True)]
+    assert same == [False, True, False, True], "squares are as ever"
 
 
 def test_features_asked_for_without_preparing_are_kept(extractor, samples, folder):

@@ -51,7 +51,7 @@ def test_a_file_that_changes_while_it_is_read_is_named_and_nothing_is_kept(
             harm(path)
         return found
 
-    monkeypatch.setattr(cache, "load_image", slowly)
+    monkeypatch.setattr(cache, "load_input", slowly)
     good, (bad,) = store_in(tmp_path).prepare(samples, "skip")
     assert good == [samples[0], samples[2]]
     assert (bad.path, bad.reason) == (samples[1].path, "it was changed while it was read")
