@@ -35,7 +35,8 @@ class FeatureStore:
 
     An image's features are the same bytes whichever way they come, whatever else is asked for with it, and however many
     threads work: the backbone always sees squares in batches of one size (the last filled with zeros) and images of
-    another shape one by one, each computed by one thread, and what it says is rounded to fp16. On a CPU all of torch's threads work side by side, a batch each.
+    another shape one by one, each computed by one thread, and what it says is rounded to fp16. On a CPU all of torch's
+    threads work side by side, a batch each.
 
     Files are named by what changes features: the extractor's fingerprint, the image's content and rotation, ``resize``,
     the type of the device and ``batch_size`` (the last two move last bits).
