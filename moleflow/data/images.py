@@ -16,7 +16,7 @@ from moleflow.utils.text import did_you_mean, shown
 
 RESIZE_MODES = ("squash", "pad", "crop", "fit")
 SIDE_STEPS, LONGEST = 8, 4.0
-"""With ``fit``: steps in a square's side, and how often that may lie in a longer side (products to 16 times their width)."""
+"""With ``fit``: steps in a square's side, and how many times as long a side may be, at most."""
 ORIENTATION_TAG = 0x0112
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 """What is decoded, by a file's content and never by its name: PIL knows dozens more, and each is a door."""
