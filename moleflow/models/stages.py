@@ -2,10 +2,11 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
 
 
 class Latent(NamedTuple):
@@ -31,7 +32,22 @@ class Latent(NamedTuple):
 
 def gaussian_energy(z: Tensor) -> Tensor:
     """−log N(z; 0, I) = ½‖z‖² + D/2·log 2π, in nats: (…, D) -> (…)."""
-    return 0.5 * at_least_float32(z).square().sum(-1) + 0.5 * z.shape[-1] * math.log(2 * math.pi)
+    return HalfSquaredLength.apply(at_least_float32(z)) + 0.5 * z.shape[-1] * math.log(2 * math.pi)
+
+
+class HalfSquaredLength(Function):
+    """½‖z‖² and its gradient z; autograd would go over z five times instead of twice."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        """(…, D) -> (…)."""
+        ctx.save_for_backward(z)
+        return torch.linalg.vector_norm(z, dim=-1).square_().mul_(0.5)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Gradient of z."""
+        return gradients[0][..., None] * ctx.saved_tensors[0]
 
 
 def at_least_float32(x: Tensor) -> Tensor:

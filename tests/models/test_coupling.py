@@ -1,10 +1,14 @@
 """The affine part of a coupling, whose gradients are written by hand, against the formula autograd differentiates."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from moleflow.models.coupling import BoundedAffine, bounded, exponential
+from moleflow.models.coupling import BoundedAffine, exponential, squashed, summed
+from moleflow.models.stages import gaussian_energy
+from moleflow.models.subnets.plain import rectified
 
 CLAMP = 1.9
 
@@ -34,12 +38,16 @@ def test_first_and_second_derivatives_are_the_formulas() -> None:
     assert torch.autograd.gradgradcheck(by_hand, (x, s, t))
 
 
+def log_scale(s: Tensor) -> Tensor:
+    return summed(squashed(s, CLAMP)[..., None], CLAMP)
+
+
 def test_the_log_scale_is_bounded_exact_at_zero_and_in_float32_at_least() -> None:
     s = torch.linspace(-40, 40, 20_001)
-    torch.testing.assert_close(bounded(s, CLAMP), CLAMP * torch.tanh(s / CLAMP), rtol=0, atol=6e-7)
-    assert bounded(torch.zeros(3), CLAMP).eq(0).all(), "a coupling starts as the identity, to the bit"
-    assert bounded(s.bfloat16(), CLAMP).dtype == torch.float32
-    assert bounded(s.double(), CLAMP).dtype == torch.float64
+    torch.testing.assert_close(log_scale(s), CLAMP * torch.tanh(s / CLAMP), rtol=0, atol=6e-7)
+    assert summed(squashed(torch.zeros(2, 7), CLAMP), CLAMP).eq(0).all(), "a coupling starts as the identity, exactly"
+    assert squashed(s.bfloat16(), CLAMP).dtype == torch.float32
+    assert squashed(s.double(), CLAMP).dtype == torch.float64
 
 
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
@@ -56,7 +64,25 @@ def test_half_precision_subnets_leave_the_log_det_in_float32(half: torch.dtype) 
 
 
 def test_the_exponential_is_exact_at_zero_and_close_elsewhere() -> None:
-    x = torch.linspace(-2, 2, 4001)
-    assert exponential(torch.zeros(3)).eq(1).all()
-    torch.testing.assert_close(exponential(x).double(), x.double().exp(), rtol=5e-7, atol=0)
-    torch.testing.assert_close(exponential(x.double()), x.double().exp(), rtol=1e-15, atol=0)
+    s = torch.linspace(-9, 9, 4001, dtype=torch.float64)
+    exact = torch.exp(CLAMP * torch.tanh(s / CLAMP))
+    assert exponential(squashed(torch.zeros(3), CLAMP), CLAMP).eq(1).all()
+    torch.testing.assert_close(exponential(squashed(s.float(), CLAMP), CLAMP).double(), exact, rtol=9e-7, atol=0)
+    torch.testing.assert_close(exponential(squashed(s, CLAMP), CLAMP), exact, rtol=2e-15, atol=0)
+
+
+def test_the_energy_and_its_derivatives_are_the_formulas() -> None:
+    z = drawn()[0].requires_grad_()
+    expected = z.square().sum(-1) / 2 + z.shape[-1] / 2 * math.log(2 * math.pi)
+    torch.testing.assert_close(gaussian_energy(z), expected, rtol=1e-14, atol=0)
+    assert torch.autograd.gradcheck(gaussian_energy, (z,))
+    assert torch.autograd.gradgradcheck(gaussian_energy, (z,))
+    assert gaussian_energy(z.bfloat16()).dtype == torch.float32
+
+
+def test_a_rectified_tensor_is_changed_in_place_only_where_no_gradient_needs_it() -> None:
+    x = torch.tensor([-1.0, 2.0])
+    learned = x.clone().requires_grad_()
+    torch.testing.assert_close(rectified(learned), torch.tensor([0.0, 2.0]))
+    assert learned.tolist() == [-1.0, 2.0]
+    assert rectified(x) is x

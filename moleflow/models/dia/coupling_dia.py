@@ -4,7 +4,16 @@ from torch import Tensor, nn
 
 from moleflow.models.coupling import coupling_sequence, through
 from moleflow.models.stages import InvertibleStage
+from moleflow.models.subnets.plain import rectified
 from moleflow.models.task import PerTask
+
+
+class Rectifier(nn.Module):
+    """max(x, 0) of what the layer before made."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return rectified(x)
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -12,7 +21,7 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     last = nn.Linear(hidden, outputs)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), last)
+    return nn.Sequential(nn.Linear(inputs, hidden), Rectifier(), nn.Linear(hidden, hidden), Rectifier(), last)
 
 
 class DiaSubnet(nn.Module):

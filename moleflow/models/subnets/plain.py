@@ -18,6 +18,11 @@ def start_at_zero(linear: TaskLinear) -> TaskLinear:
     return linear
 
 
+def rectified(x: Tensor) -> Tensor:
+    """max(x, 0), written over x where no gradient is asked for: the caller has no other use for it."""
+    return torch.relu(x) if x.requires_grad else torch.relu_(x)
+
+
 class PlainSubnet(nn.Module):
     """(s, t) = W₂·relu(W₁·x₁): two linear layers, one patch at a time.
 
@@ -34,5 +39,5 @@ class PlainSubnet(nn.Module):
 
     def forward(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
         """(B, H, W, d₁) -> s and t, each (B, H, W, d₂)."""
-        log_scale, shift = self.leave(torch.relu(self.enter(x, task)), task).chunk(2, dim=-1)
+        log_scale, shift = self.leave(rectified(self.enter(x, task)), task).chunk(2, dim=-1)
         return log_scale, shift
