@@ -1,12 +1,10 @@
 """anomalib's torch models, imported only when one is asked for."""
 
 import importlib
-import io
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
 from typing import Any
 
-from moleflow.baselines.randomness import seeded
 from moleflow.utils.errors import UsageError
 from moleflow.utils.memory import map_large_blocks
 from moleflow.utils.torchvision_shim import import_torchvision
@@ -21,7 +19,7 @@ def torch_model(name: str, model: str) -> Any:
     Raises:
         UsageError: anomalib is not installed.
     """
-    map_large_blocks()  # the greedy coreset frees and allocates some 20 MB thousands of times
+    map_large_blocks()  # PatchCore frees and allocates some 10 MB of distances for every image
     return anomalib_part(f"models.image.{name}.torch_model", model)
 
 
@@ -49,13 +47,6 @@ def require_anomalib(who: str) -> None:
             f"anomalib is not installed, and {who} needs it: "
             "run `pip install -r requirements.txt -r requirements-baselines.txt`."
         ) from error
-
-
-@contextmanager
-def quiet_and_seeded(seed: int) -> Iterator[None]:
-    """``seeded``, and anomalib's progress bars are not shown."""
-    with seeded(seed), redirect_stderr(io.StringIO()):
-        yield
 
 
 @contextmanager

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from moleflow.baselines.anomalib_parts import ANY_BACKBONE, ANY_LAYER, quiet_and_seeded, torch_model
+from moleflow.baselines.anomalib_parts import ANY_BACKBONE, ANY_LAYER, torch_model
 from moleflow.baselines.base import Peer, PeerScores
+from moleflow.baselines.coreset import CANDIDATES, coreset
 from moleflow.utils.errors import MoleflowError
 
 DISTANCES_AT_ONCE = 25_000_000
@@ -14,16 +15,15 @@ DISTANCES_AT_ONCE = 25_000_000
 
 
 class PatchCore(Peer):
-    """anomalib's ``PatchcoreModel`` with its memory bank, coreset, nearest neighbours, image score and map, unchanged.
+    """anomalib's ``PatchcoreModel`` with its memory bank, nearest neighbours, image score and map, unchanged.
 
     Its network is taken out: patches are the features that ``fit`` and ``score`` are given, whose 3×3 average pooling
-    the extractor has done. The greedy coreset costs kept · candidates distances, so it chooses among patches drawn at
-    random; the bank has ``coreset_ratio`` of all patches all the same.
+    the extractor has done. The greedy coreset is ours: the same choice as anomalib's, in fewer random projections.
 
     Args:
         img_size: side h of the pixel maps.
         coreset_ratio: share of the training patches that is kept.
-        candidates: patches that the coreset is chosen among, at most; never fewer than are kept.
+        candidates: patches that the coreset is chosen among, at most: more than that are drawn from at random.
         neighbors: nearest patches that weigh the image score.
         seed: seed of the draw and of the coreset's start.
     """
@@ -32,7 +32,7 @@ class PatchCore(Peer):
         self,
         img_size: int = 256,
         coreset_ratio: float = 0.01,
-        candidates: int = 20_000,
+        candidates: int = CANDIDATES,
         neighbors: int = 9,
         seed: int = 0,
     ):
@@ -42,14 +42,9 @@ class PatchCore(Peer):
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Tensor], held_out: Iterable[Tensor] = ()) -> None:
-        """Fill the bank: a draw of all patches, then anomalib's k-center greedy coreset of it."""
-        patches = torch.cat([batch.reshape(-1, batch.shape[-1]) for batch in batches])
-        kept = max(1, int(self.ratio * len(patches)))
-        draw = torch.randperm(len(patches), generator=torch.Generator().manual_seed(self.seed))
-        chosen = patches[draw[: max(kept, self.candidates)]]
-        self.model.embedding_store.append(chosen)
-        with quiet_and_seeded(self.seed):
-            self.model.subsample_embedding(min(1.0, (kept + 0.5) / len(chosen)))  # it rounds down
+        """Fill the bank."""
+        patches = torch.cat([batch.flatten(0, 2) for batch in batches])
+        self.model.memory_bank = coreset(patches, self.ratio, self.candidates, self.seed)
 
     @torch.no_grad()
     def score(self, features: Tensor) -> PeerScores:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from moleflow.extractors.backbones import Backbone, find_backbone
 from moleflow.extractors.base import Extractor
-from moleflow.extractors.pooling import checked_grid, joined, pooled_dim, smoothed
+from moleflow.extractors.pooling import LEFT_OUT, checked_grid, joined, pooled_dim, smoothed
 from moleflow.extractors.weights import Weights, load_exactly, private_randomness
 from moleflow.utils.errors import UsageError
 
@@ -35,6 +35,7 @@ class CnnExtractor(Extractor):
         img_size: int,
         feature_grid: int | None,
         weights: Weights,
+        frame: str = LEFT_OUT,
     ) -> None:
         """Build it.
 
@@ -46,6 +47,7 @@ class CnnExtractor(Extractor):
             img_size: side of the images in pixels.
             feature_grid: side of the feature grid; None gives img_size / 16.
             weights: what ``resolve_weights`` found.
+            frame: cells beyond the frame in the 3×3 mean: ``left_out``, or ``zeros`` as in PatchCore's code.
 
         Raises:
             UsageError: an unknown backbone or layer, an impossible grid, weights of another architecture.
@@ -54,19 +56,21 @@ class CnnExtractor(Extractor):
         stages = _stages(known, layers)
         network = _cut_network(known, stages)
         load_exactly(network, weights)
+        recipe = {"kind": "cnn", "backbone": known.architecture, "stages": stages, "weights": weights.sha256}
         super().__init__(
             img_size,
             checked_grid(feature_grid, max(1, img_size // 16), img_size),
             pooled_dim(embed_dim, sum(network.feature_info.channels())),
             known.normalization,
-            {"kind": "cnn", "backbone": known.architecture, "stages": stages, "weights": weights.sha256},
+            recipe if frame == LEFT_OUT else {**recipe, "frame": frame},
         )
         self.network = network.to(memory_format=torch.channels_last)  # a third faster on CPUs
+        self.frame = frame
         self.freeze()
 
     def _features(self, images: Tensor) -> Tensor:
         stages = self.network(images.contiguous(memory_format=torch.channels_last))  # [(B,C_i,h_i,w_i)]
-        return joined([smoothed(maps) for maps in stages], self.grid[0], self.dim)  # (B,H,W,D)
+        return joined([smoothed(maps, self.frame) for maps in stages], self.grid[0], self.dim)  # (B,H,W,D)
 
 
 def _stages(backbone: Backbone, layers: Sequence[str]) -> list[int]:

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from moleflow.utils.errors import UsageError
 
+LEFT_OUT, ZEROS = "left_out", "zeros"
+"""What lies beyond the frame in the 3×3 mean."""
+
 
 def checked_grid(feature_grid: int | None, default: int, img_size: int) -> int:
     """Side of the feature grid: the one asked for, or the default.
@@ -21,13 +24,14 @@ def checked_grid(feature_grid: int | None, default: int, img_size: int) -> int:
     return grid
 
 
-def smoothed(maps: Tensor) -> Tensor:
+def smoothed(maps: Tensor, frame: str = LEFT_OUT) -> Tensor:
     """Each cell averaged with its 3×3 neighbourhood, (B, C, h, w) -> (B, C, h, w), as PatchCore does.
 
     Cells beyond the border are left out of the mean: counted as zeros they would make every border patch smaller than
-    its twin in the middle, and the flow would have to learn that frame.
+    its twin in the middle, and the flow would have to learn that frame. PatchCore has the zeros, and lives on them: a
+    smaller patch is farther from fewer others, so the frame seldom has the image's highest score.
     """
-    return F.avg_pool2d(maps, kernel_size=3, stride=1, padding=1, count_include_pad=False)
+    return F.avg_pool2d(maps, kernel_size=3, stride=1, padding=1, count_include_pad=frame == ZEROS)
 
 
 def to_grid(maps: Tensor, grid: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from moleflow.extractors.cnn_extractor import CnnExtractor
-from moleflow.extractors.pooling import joined, smoothed, to_grid
+from moleflow.extractors.pooling import LEFT_OUT, ZEROS, joined, smoothed, to_grid
 from moleflow.extractors.weights import load_exactly
 from moleflow.utils.errors import UsageError
 
@@ -70,6 +70,16 @@ def test_features_are_the_stages_pooled_as_documented(build):
 
 def test_the_border_is_no_darker_than_the_middle():
     assert torch.equal(smoothed(torch.ones(1, 2, 5, 5)), torch.ones(1, 2, 5, 5))
+
+
+def test_zeros_beyond_the_frame_are_what_patchcore_pools(random_weights):
+    """On a stage's own grid they scale a cell by how many of its nine neighbours there are."""
+    weights = random_weights("resnet18")
+    plain, zeros = (CnnExtractor("resnet18", ("layer3",), 768, 64, 4, weights, frame) for frame in (LEFT_OUT, ZEROS))
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    there = F.conv2d(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 3, 3), padding=1)[0, 0, :, :, None]
+    torch.testing.assert_close(zeros(images), plain(images) * there / 9, rtol=2e-3, atol=1e-3)
+    assert zeros.fingerprint != plain.fingerprint
 
 
 def test_grids_keep_means_and_linear_ramps():

@@ -10,6 +10,12 @@ class Cnn:
     """E1: stages of a frozen CNN, 3×3 pooled, on one grid, concatenated, pooled to ``embed_dim`` channels."""
 
     layers: tuple[str, ...] = knob(("layer2", "layer3"), "Backbone stages to use (layer1 = stride 4).", "cnn_layers")
+    frame: str = knob(
+        "left_out",
+        "Cells beyond the frame in the 3×3 mean (zeros: as PatchCore has it).",
+        "pool_frame",
+        choices=("left_out", "zeros"),
+    )
 
 
 @dataclass(frozen=True)

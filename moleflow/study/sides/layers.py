@@ -27,8 +27,9 @@ def layers(bench: Bench, out: Path) -> Content:
 
 def with_layers(bench: Bench, chosen: tuple[str, ...]) -> Bench:
     """The same images through other layers of the same backbone, on the same grid; features are not kept on disk."""
-    resolved = bench.resolved
+    resolved, cnn = bench.resolved, bench.resolved.ablation.extractor
+    assert isinstance(cnn, Cnn)
     grid = bench.store.extractor.grid[0]
     run = replace(resolved.run, features=replace(resolved.run.features, feature_grid=grid))
-    extractor = build_extractor(replace(resolved.ablation, extractor=Cnn(chosen)), run)
+    extractor = build_extractor(replace(resolved.ablation, extractor=replace(cnn, layers=chosen)), run)
     return replace(bench, store=FeatureStore(extractor, run.data.resize, None, device=bench.store.device))
