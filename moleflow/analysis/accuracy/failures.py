@@ -15,7 +15,8 @@ from moleflow.evaluation.report.figures.gallery import overlay
 
 EACH = 5
 """Missed defects, and as many good images."""
-PANELS = ("image", "map", "mask")
+PANELS = {1: 3, 0: 2}
+"""Label -> panels of an image: image and map, and of a defect its mask."""
 
 
 class Failure(NamedTuple):
@@ -118,16 +119,16 @@ def failures_table(found: Mapping[str, Sequence[Failure]]) -> Table:
 
 
 def drawn(shown: Sequence[Picture]) -> Figure:
-    """Missed defects above, false alarms below: image, map on the class's scale, mask."""
-    columns = max(sum(one.failure.label == kind for one in shown) for kind in (0, 1))
-    figure = new_figure(1.55 * columns, 9.6)
-    panels = figure.subplots(2 * len(PANELS), columns, squeeze=False)
+    """Missed defects above, with their masks; false alarms below; maps on their class's scale."""
+    columns = max(sum(one.failure.label == kind for one in shown) for kind in PANELS)
+    figure = new_figure(1.55 * columns, 8.2)
+    panels = figure.subplots(sum(PANELS.values()), columns, squeeze=False)
     for axes in panels.ravel():
         axes.set_axis_off()
-    for block, kind in enumerate((1, 0)):
+    for kind, top in ((1, 0), (0, PANELS[1])):
         own = [one for one in shown if one.failure.label == kind]
         for column, one in enumerate(own):
-            _draw(one, panels[len(PANELS) * block : len(PANELS) * (block + 1), column])
+            _draw(one, panels[top : top + PANELS[kind], column])
     return figure
 
 
@@ -137,10 +138,11 @@ def _draw(one: Picture, cells: np.ndarray) -> None:
     cells[0].set_title(f"{label(failure.class_name, 20)}\n{label(f'{failure.defect}, {name}', 24)}", fontsize=7)
     cells[0].imshow(one.image)
     cells[1].imshow(overlay(one.image, one.map, one.scale))
-    if one.truth is None:
-        cells[2].text(0.5, 0.5, "no mask", ha="center", fontsize=7, transform=cells[2].transAxes)
-    else:
-        cells[2].imshow(one.truth, cmap="gray", vmin=0, vmax=1)
+    for axes in cells[2:]:
+        if one.truth is None:
+            axes.text(0.5, 0.5, "no mask", ha="center", fontsize=7, transform=axes.transAxes)
+        else:
+            axes.imshow(one.truth, cmap="gray", vmin=0, vmax=1)
 
 
 def _scale(kept: KeptScores) -> Normalize:

@@ -29,8 +29,8 @@ from moleflow.analysis.tables import Table
 Images = Callable[[FinishedRun, Sequence[Failure]], dict[tuple[str, str], np.ndarray]]
 """A run and failures -> (class, name) -> image (h, h, 3) uint8, of those whose files are there."""
 CAPTION = (
-    "{}: the missed defects lowest among good images (upper half) and the good images highest among defects (lower "
-    "half), by rank within the class; image, anomaly map on its class's scale, mask."
+    "{}: the missed defects lowest among good images (image, map, mask) and, below, the good images highest among "
+    "defects (image, map), by rank within the class; maps on their class's scale."
 )
 
 
