@@ -80,11 +80,13 @@ def few_shot_table(backbones: Sequence[Backbone], resampled: Resampled) -> Table
         _few_row(one.name, images, method, runs, methods.get(PRESET, ()), resampled)
         for one in backbones for images, methods in one.few.items() for method, runs in _ordered(methods).items()
     ]  # fmt: skip
-    parts = [f"{title}{part}" for title in COMPARED.values() for part in ("", " SE", " behind MoLE-Flow", " its SE")]
+    parts = [
+        f"{title}{part}" for title in COMPARED.values() for part in ("", " SE", ", MoLE-Flow ahead by", ", SE of that")
+    ]
     note = (
         "Mean ± sample standard deviation over seeds, each with its own draw of images, the same for all methods; a "
         f"tenth of them, one at least, is held out. SE: bootstrap over test images, {resampled.resamples} resamplings. "
-        "Behind MoLE-Flow: MoLE-Flow minus the method."
+        "Ahead: MoLE-Flow minus the method."
     )
     return Table("Few training images", ("backbone", "images", "method", "seeds", *parts), tuple(rows), note)
 
