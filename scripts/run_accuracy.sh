@@ -75,7 +75,7 @@ for backbone in "${BACKBONES[@]}"; do
         done
     fi
     if wants peers; then
-        for peer in gaussian_per_task padim dfm fastflow patchcore_1 patchcore_10 patchcore_10_own; do
+        for peer in patchcore_1 patchcore_10 gaussian_per_task padim dfm fastflow patchcore_10_own; do
             add_peer "$backbone/peers" "$peer" "${SEEDS[0]}" --task_classes "${CLASSES[@]}"
         done
     fi
