@@ -72,7 +72,7 @@ def test_peers_see_what_the_preset_sees():
     assert {value(command, "--seed") for command in commands} == {"4"}
     preset = parse(printed("preset", BACKBONES=LITE)[0][2:])[0]
     for one in experiments:
-        own_mean = {"pool_frame": "zeros"} if one.name == "patchcore_10_own" else {}
+        own_mean = {"frame": "zeros"} if one.name == "patchcore_10_own" else {}
         assert one.resolved.ablation.extractor == replace(preset.ablation.extractor, **own_mean)
         mine, own = one.resolved.run, preset.run
         assert (mine.data.img_size, mine.data.val_fraction) == (own.data.img_size, own.data.val_fraction)
