@@ -148,14 +148,21 @@ def test_a_patch_costs_its_distance_to_the_nearest_kept_one():
 def test_a_memory_that_is_filled_anew_forgets_the_lengths_it_kept():
     bank, other = Bank(3, 2), Bank(3, 2)
     seen = torch.randn(1, 5, 2, generator=torch.Generator().manual_seed(0))
-    for kept in (torch.eye(3, 2), 4 * torch.ones(3, 2)):
-        bank.load_state_dict({"patches": kept})
+    for size in (1, 4):
+        other.learn(size * torch.eye(3, 2))
+        torch.testing.assert_close(other(seen), torch.cdist(seen, other.patches).amin(2))
+        bank.load_state_dict(other.state_dict())
         tell_experts_changed(bank)
-        torch.testing.assert_close(bank(seen), torch.cdist(seen, kept).amin(2))
-    other.learn(torch.eye(3, 2))
-    other(seen)
-    other.learn(4 * torch.eye(3, 2))
-    torch.testing.assert_close(other(seen), torch.cdist(seen, other.patches).amin(2))
+        torch.testing.assert_close(bank(seen), torch.cdist(seen, bank.patches).amin(2))
+
+
+def test_a_kept_number_takes_a_byte_and_is_right_to_half_a_step():
+    bank, seen = Bank(40, 3), torch.randn(40, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1, 9, 0])
+    bank.learn(seen)
+    assert bank.state_dict()["codes"].nbytes == 40 * 3
+    steps = torch.tensor([1 / 255, 1 / 255, 0]) * (seen.amax(0) - seen.amin(0))
+    off = (seen[:, None] - bank.patches).abs().amax(2).amin(1)  # of each patch from its own, whatever the order
+    assert off.max() <= 0.501 * steps.max()
 
 
 def test_a_pooled_memory_compares_means_of_cells():

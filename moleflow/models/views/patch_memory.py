@@ -11,6 +11,8 @@ from moleflow.models.views.base import View
 CANDIDATES, PROJECTION = 40_000, 64
 """Patches the memory is chosen from, at most, and channels of the random projection it is chosen in."""
 IMAGES_AT_ONCE = 8
+LEVELS, TINY = 255, 1e-12
+"""Steps of a kept number, and the least span of a channel."""
 AT_ONCE = {"cpu": 512}
 """Patches whose distances are taken together, where fewer than an image's are faster: they stay in the caches."""
 
@@ -38,14 +40,26 @@ def squared_length(points: Tensor) -> Tensor:
 
 
 class Bank(nn.Module):
-    """Normal patches to compare with, (size, D)."""
+    """Normal patches to compare with, (size, D), in 8 bits a number: low + step·code, channel by channel.
 
-    patches: Tensor
+    A step is 1/255 of what the channel spans, far below the distance of neighbouring patches, and a quarter of float32.
+    """
+
+    codes: Tensor
+    low: Tensor
+    step: Tensor
 
     def __init__(self, size: int, dim: int):
         super().__init__()
-        self.register_buffer("patches", torch.zeros(size, dim))
+        self.register_buffer("codes", torch.zeros(size, dim, dtype=torch.uint8))
+        self.register_buffer("low", torch.zeros(dim, dtype=torch.float64))
+        self.register_buffer("step", torch.zeros(dim, dtype=torch.float64))
         self._lengths: Tensor | None = None
+
+    @property
+    def patches(self) -> Tensor:
+        """The patches as they are compared with, float32 (size, D)."""
+        return (self.low + self.step * self.codes).float()
 
     def experts_changed(self) -> None:
         """Forget the kept patches' lengths."""
@@ -57,17 +71,25 @@ class Bank(nn.Module):
         projection = torch.randn(patches.shape[1], PROJECTION, generator=random).to(patches) / PROJECTION**0.5
         drawn = torch.randperm(len(patches), generator=random)[:CANDIDATES].to(patches.device)
         rows = patches[drawn]
-        self.patches.copy_(rows[spread_out(rows @ projection, len(self.patches))])
+        self._keep(rows[spread_out(rows @ projection, len(self.codes))].double())
+
+    def _keep(self, patches: Tensor) -> None:
+        self.low.copy_(patches.amin(0))
+        self.step.copy_((patches.amax(0) - self.low).clamp_min(TINY) / LEVELS)
+        self.codes.copy_(((patches - self.low) / self.step).round())
         self.experts_changed()
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Distance of each patch to the nearest one kept, (B, P, D) -> (B, P)."""
-        rows = patches.flatten(0, 1)
+        """Distance of each patch to the nearest one kept, (B, P, D) -> (B, P).
+
+        With a = x − low and b = step·code, ‖a − b‖² = ‖a‖² + (‖b‖² − 2·(step·a)·code), and ‖a‖² changes no minimum.
+        """
+        low, step, codes = self.low.to(patches), self.step.to(patches), self.codes.to(patches)
         if self._lengths is None:
-            self._lengths = squared_length(self.patches)
+            self._lengths = squared_length(step * codes)
+        rows = patches.flatten(0, 1) - low
         few = AT_ONCE.get(rows.device.type, len(rows))
-        # ‖a − b‖² = ‖a‖² + (‖b‖² − 2ab), and ‖a‖² changes no minimum
-        nearest = [torch.addmm(self._lengths, some, self.patches.T, alpha=-2).amin(1) for some in rows.split(few)]
+        nearest = [torch.addmm(self._lengths, some, codes.T, alpha=-2).amin(1) for some in (rows * step).split(few)]
         return (torch.cat(nearest) + squared_length(rows)).clamp_min(0).sqrt().unflatten(0, patches.shape[:2])
 
 
