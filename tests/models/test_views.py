@@ -14,7 +14,7 @@ from moleflow.models.views.patch_memory import Bank, PatchMemory, spread_out
 from moleflow.models.views.place_gaussian import OWN, RIDGE, LowRankGaussians, PlaceGaussian
 from tests.fakes import TINY, FakeFeatures, product_features, tiny_model, train_task, trained
 
-VIEWED = replace(TINY, place_gaussian=v.PlaceGaussian(grid=4, rank=4), patch_memory=v.PatchMemory(size=30))
+VIEWED = replace(TINY, place_gaussian=v.PlaceGaussian(grid=4, rank=4), patch_memory=v.PatchMemory(size=30, counts=2.0))
 
 
 def patches(images: int = 20, places: int = 3, dim: int = 4, seed: int = 0) -> torch.Tensor:

@@ -26,7 +26,7 @@ class PatchMemory:
     poolings: tuple[int, ...] = knob(
         (1, 2), "Cells along a side that are pooled to one patch: a memory for each.", "patch_memory_pooling", low=1
     )
-    counts: float = knob(2.0, "How much each memory counts beside the flow's 1.", "patch_memory_weight", low=0)
+    counts: float = knob(1.0, "How much each memory counts beside the flow's 1.", "patch_memory_weight", low=0)
 
 
 @dataclass(frozen=True)
