@@ -22,6 +22,8 @@ from moleflow.trainer.continual_trainer import ContinualTrainer
 from moleflow.utils.io import read_json
 
 TASK = Task(("product",), 0)
+RANK = "16"
+"""LoRA's rank in the preset realstream."""
 
 
 class InMemory(TaskFeatures):
@@ -150,10 +152,10 @@ def fp16_loss(setting: Setting) -> Found:
     few = () if setting.quick else ("--num_steps", "100")
     runs = {
         (dtype, rank): run_of(setting, *("--expert_dtype", dtype, "--lora_rank", rank, *few))
-        for rank in (("64",) if setting.quick else ("64", "16", "4"))
+        for rank in (RANK,) + (() if setting.quick else ("64", "4"))
         for dtype in ("float32", "float16")
     }
-    full, half = runs["float32", "64"], runs["float16", "64"]
+    full, half = runs["float32", RANK], runs["float16", RANK]
     measured = [name for name in ("image_auroc", "pixel_ap") if full[name] is not None]
     lost = max(100 * (full[name] - half[name]) for name in measured)
     table = [
