@@ -59,9 +59,12 @@ add_stream() {  # add_stream PRESET SCENARIO ORDER SEED
 }
 
 is_finished() {  # the report is written last; a paused run has one too, but lacks evaluations
-    local run=$LOG_DIR/$1
-    [ -e "$run/report.html" ] && [ -e "$run/results.json" ] || return 1
-    local planned evaluated
+    [ -e "$LOG_DIR/$1/report.html" ] && is_evaluated "$1"
+}
+
+is_evaluated() {  # on every task
+    local run=$LOG_DIR/$1 planned evaluated
+    [ -e "$run/results.json" ] || return 1
     planned=$(sed -n '/^  "tasks": \[/,/^  \]/p' "$run/results.json" | grep -c '^    \[')
     evaluated=$(find "$run/evaluations" -name 'after_*.json' 2>/dev/null | wc -l)
     [ "$evaluated" -ge "$planned" ]

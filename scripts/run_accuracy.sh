@@ -5,7 +5,8 @@
 #
 # Parts: preset (every seed, order given and reversed), peers (scripts/accuracy.yaml, first seed), fewshot (5, 10 and 31
 # training images of one product, every seed, preset and PatchCore), tables; all where none is given. Flags reach every
-# run of the preset. A run is one folder, and one that lies there already, from wherever, is not done again:
+# run of the preset. A run is one folder, and one that lies there already, from wherever, is not done again; of the
+# preset's, results.json, cost.json, config.json, evaluations and scores are enough:
 #
 #   OUT/BACKBONE/preset/ORDER-sSEED                        ORDER: given or reversed   python run_moleflow.py --log_dir
 #                                                          OUT/BACKBONE/preset --experiment_name ORDER-sSEED …
@@ -27,6 +28,10 @@ for given in WEIGHTS; do
     case "${!given:-/}" in /*) ;; *) printf -v "$given" '%s/%s' "$PWD" "${!given}" ;; esac
 done
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+is_finished() {  # what the tables read: a run of elsewhere may come without report and experts
+    [ -d "$LOG_DIR/$1/scores" ] && is_evaluated "$1"
+}
+
 case "${1:-}" in -h | --help) usage; exit 0 ;; esac
 PARTS=()
 while [ $# -gt 0 ]; do

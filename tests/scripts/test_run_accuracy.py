@@ -23,9 +23,9 @@ with open({journal!r}, "a") as journal:
 if words[0] == "run_moleflow.py":
     folder = Path(value("--log_dir"), value("--experiment_name"))
     (folder / "evaluations").mkdir(parents=True)
+    (folder / "scores").mkdir()
     (folder / "evaluations" / "after_000.json").write_text("{{}}")
     (folder / "results.json").write_text('{{\\n  "tasks": [\\n    [\\n      "a"\\n    ]\\n  ]\\n}}\\n')
-    (folder / "report.html").write_text("")
 sys.exit(3 if "--only" in words and value("--only") == "dfm" else 0)
 """
 LITE, RESNET = "tf_efficientnet_lite0", "resnet50_v1"
