@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class TaskFeatures:
     def batches(self) -> Iterator[Batch]:
         """All features in order, in batches; the last may be short."""
         parts = [self._all[start : start + self.batch_size] for start in range(0, len(self._all), self.batch_size)]
-        for part, following in zip(parts, [*parts[1:], ()], strict=True):
+        for part, following in zip_longest(parts, parts[1:], fillvalue=()):
             self.store.expect(following)
             features, chosen = self._fixed_features(part)
             classes = torch.tensor([self.class_index[sample.class_name] for sample in chosen], device=self.device)
