@@ -11,6 +11,7 @@ from benchmarks.inference import RESNET
 from benchmarks.row import Found, Row
 from benchmarks.setting import Setting
 from benchmarks.timing import alternating, in_ms, ratio
+from moleflow.config.presets import PRESETS
 from moleflow.config.resolve import Resolved
 from moleflow.config.task import Task
 from moleflow.extractors.cache import FeatureStore
@@ -22,8 +23,8 @@ from moleflow.trainer.continual_trainer import ContinualTrainer
 from moleflow.utils.io import read_json
 
 TASK = Task(("product",), 0)
-RANK = "16"
-"""LoRA's rank in the preset realstream."""
+RANK = str(PRESETS["realstream"].flags["lora_rank"])
+"""LoRA's rank in the preset."""
 
 
 class InMemory(TaskFeatures):

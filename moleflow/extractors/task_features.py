@@ -121,10 +121,10 @@ class TaskFeatures:
         return [sample for sample in samples if sample.path not in self._gone]
 
     def _lose(self, bad: BadImage) -> None:
-        left = [sample for sample in self.samples if sample.path != bad.path]
+        self._gone.add(bad.path)
+        left = self._left_of(self._all)
         self._lost(bad, len(left))
         self.samples = left
-        self._gone.add(bad.path)
 
 
 def _size(path: Path) -> int | None:

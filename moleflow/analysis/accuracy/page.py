@@ -19,7 +19,7 @@ from moleflow.analysis.accuracy.tables import (
     runs_table,
     title_of,
 )
-from moleflow.analysis.accuracy.values import MEAN, Resampled, averaged, class_values
+from moleflow.analysis.accuracy.values import MEAN, Resampled, averaged, class_values, of_same_seeds
 from moleflow.analysis.output import Analysis, Picture
 from moleflow.analysis.statistics.finished import FinishedRun
 from moleflow.analysis.statistics.report import Resampling
@@ -106,7 +106,9 @@ def _few(one: Backbone, resampled: Resampled) -> list[str]:
     sentences = []
     for images, methods in one.few.items():
         for peer in (name for name in methods if name != PRESET and PRESET in methods):
-            pair = methods[PRESET], methods[peer]
+            pair = of_same_seeds(methods[PRESET], methods[peer])
+            if not pair[0]:
+                continue
             gap = difference(*pair, MEAN, "image_auroc")
             error = resampled.difference_error(*pair, MEAN, "image_auroc")
             if gap is not None and error is not None:

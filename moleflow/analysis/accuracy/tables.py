@@ -5,7 +5,16 @@ from dataclasses import replace
 from typing import TypeVar
 
 from moleflow.analysis.accuracy.folder import PRESET, Backbone
-from moleflow.analysis.accuracy.values import COSTS, MEAN, QUALITY, SHARES, Resampled, averaged, listed
+from moleflow.analysis.accuracy.values import (
+    COSTS,
+    MEAN,
+    QUALITY,
+    SHARES,
+    Resampled,
+    averaged,
+    listed,
+    of_same_seeds,
+)
 from moleflow.analysis.statistics.defect_types import defect_types_table
 from moleflow.analysis.statistics.finished import FinishedRun
 from moleflow.analysis.statistics.seeds import over_seeds
@@ -86,7 +95,7 @@ def few_shot_table(backbones: Sequence[Backbone], resampled: Resampled) -> Table
     note = (
         "Mean ± sample standard deviation over seeds, each with its own draw of images, the same for all methods; a "
         f"tenth of them, one at least, is held out. SE: bootstrap over test images, {resampled.resamples} resamplings. "
-        "Ahead: MoLE-Flow minus the method."
+        "Ahead: MoLE-Flow minus the method, over the seeds that both have."
     )
     return Table("Few training images", ("backbone", "images", "method", "seeds", *parts), tuple(rows), note)
 
@@ -147,9 +156,10 @@ def _few_row(
     cells: list[Cell] = []
     for metric in COMPARED:
         cells += [over_seeds(listed(runs, MEAN, metric)), _percent(resampled.error(runs, MEAN, metric))]
-        apart = method == PRESET or not preset
-        cells.append(None if apart else _percent(difference(preset, runs, MEAN, metric)))
-        cells.append(None if apart else _percent(resampled.difference_error(preset, runs, MEAN, metric)))
+        ours, theirs = of_same_seeds(preset, runs)
+        apart = method == PRESET or not ours
+        cells.append(None if apart else _percent(difference(ours, theirs, MEAN, metric)))
+        cells.append(None if apart else _percent(resampled.difference_error(ours, theirs, MEAN, metric)))
     return backbone, images, title_of(method), len(runs), *cells
 
 

@@ -20,6 +20,7 @@ SHARES = {**QUALITY, "routing": "routing", "fm": "FM"}
 COSTS = {"mb": "MB/expert", "seconds": "s/task"}
 
 Row = dict[str, float | None]
+Runs = list[FinishedRun]
 
 
 def class_values(run: FinishedRun) -> dict[str, Row]:
@@ -53,6 +54,13 @@ def listed(runs: Sequence[FinishedRun], name: str, metric: str) -> list[float]:
     """The values of all runs that have one."""
     found = (class_values(run)[name][metric] for run in runs)
     return [value for value in found if value is not None]
+
+
+def of_same_seeds(first: Sequence[FinishedRun], second: Sequence[FinishedRun]) -> tuple[Runs, Runs]:
+    """Those of two groups of runs whose seeds both have: others saw other images, and comparing them says nothing."""
+    seeds = {run.record["seed"] for run in first} & {run.record["seed"] for run in second}
+    mine, other = ([run for run in runs if run.record["seed"] in seeds] for runs in (first, second))
+    return mine, other
 
 
 class Resampled:

@@ -1,5 +1,6 @@
 """The analysis of accuracy on a folder of made-up runs."""
 
+import shutil
 import sys
 from pathlib import Path
 from statistics import mean, stdev
@@ -18,6 +19,7 @@ from scored_runs import CLASSES, KINDS, kept  # noqa: E402
 from moleflow.analysis.accuracy.failures import failures, worst  # noqa: E402
 from moleflow.analysis.accuracy.folder import read_folder  # noqa: E402
 from moleflow.analysis.accuracy.page import accuracy_analysis  # noqa: E402
+from moleflow.analysis.accuracy.tables import difference, few_shot_table  # noqa: E402
 from moleflow.analysis.accuracy.values import MEAN, Resampled, averaged, class_values  # noqa: E402
 from moleflow.analysis.statistics.report import Resampling  # noqa: E402
 from moleflow.analysis.tables import Table  # noqa: E402
@@ -100,6 +102,15 @@ def test_few_images_are_compared_with_a_peer_of_as_many(folder, tables):
     finding = accuracy_analysis(folder, lambda *_: {}, Resampling(50)).finding
     ends = [line.rsplit(", ", 1)[1] for line in finding if "training images" in line]
     assert ends == ["within one standard error or above.", "below by more than that."]
+
+
+def test_few_images_are_compared_over_the_seeds_that_both_have(tmp_path):
+    (one,), _ = read_folder(write_folder(tmp_path))
+    first_seeds = one.few[5]["preset"][:1], one.few[5]["patchcore_10"][:1]
+    gap = difference(*first_seeds, MEAN, "image_auroc")
+    shutil.rmtree(tmp_path / LITE / "fewshot" / "n5-s1" / "patchcore_10")
+    found = row(few_shot_table(read_folder(tmp_path)[0], Resampled(20, 0)), LITE, 5, "PatchCore 10 %")
+    assert found["image AUROC, MoLE-Flow ahead by"] == pytest.approx(100 * gap)
 
 
 def test_peers_stand_beside_the_preset_and_defects_over_all_runs(tables):
