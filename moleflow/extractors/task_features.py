@@ -121,9 +121,9 @@ class TaskFeatures:
         return [sample for sample in samples if sample.path not in self._gone]
 
     def _lose(self, bad: BadImage) -> None:
+        left = [sample for sample in self._left_of(self._all) if sample.path != bad.path]
+        self._lost(bad, len(left))  # raises where nothing may be left out: then it is not
         self._gone.add(bad.path)
-        left = self._left_of(self._all)
-        self._lost(bad, len(left))
         self.samples = left
 
 
