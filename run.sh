@@ -37,7 +37,7 @@ case "$command" in
         "$VENV/bin/ruff" check .
         "$VENV/bin/ruff" format --check .
         "$VENV/bin/mypy"
-        exec "$VENV/bin/python" -m pytest "$@" ;;
+        exec "$VENV/bin/python" -m pytest -n auto --maxprocesses 8 --dist loadfile "$@" ;;
     realstream)
         # five real products (documents/reproduce.md), lite0: image AUROC 94, pixel AP 39, routing 100, FM 0; minutes on two cores that have nothing else to do
         need_data "$@"; setup
