@@ -43,6 +43,7 @@ CONSISTENCIES = {"use_local_consistency": v.LocalConsistency, "use_multiscale_co
                  "no_local_consistency": v.NoConsistency}  # fmt: skip
 SMOOTHINGS = {"gaussian": v.GaussianSmoothing, "multi": v.MultiSmoothing, "none": v.NoSmoothing}
 CALIBRATIONS = {"none": v.RawScores, "zscore": v.ZScore, "pvalue": v.PValue}
+MAP_SOURCES = {"all": v.MapOfAll, "finest": v.MapOfFinest}
 LIMITS = {"quantile": v.QuantileLimit, "pareto": v.TailLimit}
 ROUTERS = {
     "tied": v.TiedRouter, "per_task": v.PerTaskRouter, "euclidean": v.EuclideanRouter, "hybrid": v.HybridRouter,
@@ -150,6 +151,9 @@ class AblationConfig:
         v.NoPatchMemory(),
         "Second view: distance to kept patches",
         {"use_patch_memory": v.PatchMemory, "no_patch_memory": v.NoPatchMemory},
+    )
+    map_source: v.MapOfAll | v.MapOfFinest = slot(
+        v.MapOfAll(), "Which opinions draw the map", mode=("map_source", MAP_SOURCES)
     )
     border: v.BorderRamp | v.NoBorderRamp = slot(
         v.NoBorderRamp(),

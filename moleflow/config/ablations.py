@@ -108,6 +108,8 @@ SCORES = {
         "multi_orientation": ("the likeliest of four orientations", {"use_multi_orientation": True}),
         "place_gaussian": ("a Gaussian for each place of the grid beside the flow", {"use_place_gaussian": True}),
         "patch_memory": ("distance to kept patches beside the flow", {"use_patch_memory": True}),
+        "map_of_finest": ("the map drawn by the memory on the features' own grid",
+                          {"use_patch_memory": True, "map_source": "finest"}),
         "border_ramp": ("patches near the frame count less", {"use_border_ramp": True}),
         "smooth_2": ("pixel map smoothed by σ = 2", {"smoothing_sigma": 2.0}),
         "smooth_multi": ("pixel map smoothed by σ = 2 and σ = 4", {"smoothing": "multi"}),

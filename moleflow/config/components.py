@@ -181,6 +181,8 @@ COMPONENTS: dict[str, Component] = {
     "V3": Component("distance to the nearest of a few kept normal patches, beside the flow",
         "--use_patch_memory --patch_memory_size 2000 --patch_memory_pooling 1 2", "models/views/patch_memory.py",
         "this project, realstream with V1 and V2: lite0 pixel AP +2.5, resnet50_v1 +1.9", ("patch_memory",)),
+    "V4": Component("the map is drawn by the views on the features' own grid alone",
+        "--use_patch_memory --map_source finest", "models/views/base.py", "", ("map_of_finest",)),
     "R1": Component("Mahalanobis, a covariance per task", "--router per_task", "models/routing/mahalanobis.py",
         "fails with fewer images than dimensions", ("router_per_task",)),
     "R2": Component("nearest prototype", "--router euclidean", "models/routing/euclidean.py", "",

@@ -108,6 +108,12 @@ RULES = (
         lambda ablation, run: (ablation, _without_cache(run)),
     ),
     Rule(
+        lambda ablation, run: isinstance(ablation.map_source, v.MapOfFinest) and not _has_finest(ablation),
+        "--map_source finest has the map drawn by the memory on the features' own grid, and there is none: all "
+        "opinions draw it (give --use_patch_memory with a --patch_memory_pooling of 1).",
+        lambda ablation, run: (replace(ablation, map_source=v.MapOfAll()), run),
+    ),
+    Rule(
         lambda ablation, run: run.data.val_fraction == 0 and ablation != _without_views(ablation),
         "--use_place_gaussian and --use_patch_memory are scaled by held-out images, and --val_fraction 0 leaves none: "
         "the flow scores alone.",
@@ -181,7 +187,14 @@ RULES = (
 
 
 def _without_views(ablation: AblationConfig) -> AblationConfig:
-    return replace(ablation, place_gaussian=v.NoPlaceGaussian(), patch_memory=v.NoPatchMemory())
+    return replace(
+        ablation, place_gaussian=v.NoPlaceGaussian(), patch_memory=v.NoPatchMemory(), map_source=v.MapOfAll()
+    )
+
+
+def _has_finest(ablation: AblationConfig) -> bool:
+    memory = ablation.patch_memory
+    return isinstance(memory, v.PatchMemory) and 1 in memory.poolings
 
 
 def _without_cache(run: RunConfig) -> RunConfig:

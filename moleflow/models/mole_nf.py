@@ -15,6 +15,7 @@ from moleflow.models.routing.open_set import OpenSet
 from moleflow.models.scoring.aggregation import Aggregation
 from moleflow.models.scoring.calibration import Calibration
 from moleflow.models.scoring.decision import Decision
+from moleflow.models.scoring.fusion import Fusion
 from moleflow.models.scoring.limits import LimitRule
 from moleflow.models.scoring.reference import ScoreReference
 from moleflow.models.scoring.scorer import PatchScorer, ScoreMapping
@@ -47,7 +48,7 @@ class Parts(NamedTuple):
     flow: Stage
     dia: Stage
     scorer: PatchScorer
-    fusion: ScoreMapping
+    fusion: Fusion
     border: ScoreMapping
     consistency: ScoreMapping
     aggregation: Aggregation
@@ -63,7 +64,7 @@ class Scores(NamedTuple):
     """Scores of a batch of images: higher is more anomalous; comparable within a task.
 
     Attributes:
-        patches: (B, H, W).
+        patches: what the map shows, (B, H, W).
         images: (B,).
     """
 
@@ -189,10 +190,14 @@ class MoLEFlow(nn.Module):
         """Scores of features (B, H, W, D) as products of one task."""
         self.experts.use(task)
         patches = self.scorer(self, features, task)  # (B, H, W)
-        patches = self.fusion(patches, features, task)  # (B, H, W)
+        fused = self.fusion(patches, features, task)  # twice (B, H, W)
+        where, whether = (self._in_context(patches, features, task) for patches in fused)
+        return Scores(where, self.aggregation(whether, task))  # (B, H, W), (B,)
+
+    def _in_context(self, patches: Tensor, features: Tensor, task: str) -> Tensor:
+        """Patch scores (B, H, W) after a look at the frame and at their neighbours."""
         patches = self.border(patches, features, task)  # (B, H, W)
-        patches = self.consistency(patches, features, task)  # (B, H, W)
-        return Scores(patches, self.aggregation(patches, task))  # (B, H, W), (B,)
+        return self.consistency(patches, features, task)  # (B, H, W)
 
     @fast_products()
     def mean_nll(self, features: Tensor, task: str) -> Tensor:

@@ -25,6 +25,10 @@ RESOLVED = {
     "--use_rotation_aug --cache_views 0": lambda ablation, run: not run.features.cache_features,
     "--use_place_gaussian --val_fraction 0": lambda ablation, run: ablation.place_gaussian == v.NoPlaceGaussian(),
     "--use_patch_memory --val_fraction 0": lambda ablation, run: ablation.patch_memory == v.NoPatchMemory(),
+    "--map_source finest": lambda ablation, run: ablation.map_source == v.MapOfAll(),
+    "--map_source finest --use_patch_memory --patch_memory_pooling 2": lambda ablation, run: (
+        ablation.map_source == v.MapOfAll()
+    ),
     "--use_stn": lambda ablation, run: not run.features.cache_features,
     "--score_aggregation_mode adaptive": lambda ablation, run: ablation.aggregation == v.Adaptive(),
     "--use_multiscale_consistency": lambda ablation, run: ablation.consistency == v.MultiscaleConsistency(),
@@ -51,6 +55,7 @@ SILENT = (
     "--use_rotation_aug --resize fit",
     "--calibration_folds 3",
     "--val_fraction 0",
+    "--map_source finest --use_patch_memory",
     "--score_aggregation_mode adaptive --pseudo_margin_weight 0.1",
     "--use_score_guided_dual",
     "--use_dual_branch --use_tape --pseudo_margin_weight 0.1",

@@ -61,20 +61,19 @@ def test_places_are_pooled_from_and_spread_to_the_features_grid():
     assert change[:, 6:, 4:].abs().max() < 1e-3
 
 
-def test_only_the_flow_counts_until_the_scale_is_learned():
+def test_an_opinion_is_as_far_from_its_mean_as_it_counts():
     scale = Scale([1.0, 3.0], [True, False])
     scores = torch.tensor([[1.0, 5.0], [50.0, 70.0]])
-    assert torch.equal(scale(scores), scores[0])
     scale.learn(scores)
     root = 2**-0.5
-    torch.testing.assert_close(scale(scores), torch.tensor([-4 * root, 4 * root]))
+    torch.testing.assert_close(scale(scores), torch.tensor([[-root, root], [-3 * root, 3 * root]]))
 
 
 def test_an_energy_counts_by_its_root_above_the_lowest_held_out_one():
     scale = Scale([1.0], [True])
     scale.learn(torch.tensor([[1.0, 2.0, 5.0]]))  # roots of 0, 1, 4 above the floor
-    torch.testing.assert_close(scale(torch.tensor([[1.0, 2.0, 5.0, 10.0]])), torch.tensor([-1.0, 0.0, 1.0, 2.0]))
-    torch.testing.assert_close(scale(torch.tensor([[-7.0]])), torch.tensor([-1.0]))
+    torch.testing.assert_close(scale(torch.tensor([[1.0, 2.0, 5.0, 10.0]])), torch.tensor([[-1.0, 0.0, 1.0, 2.0]]))
+    torch.testing.assert_close(scale(torch.tensor([[-7.0]])), torch.tensor([[-1.0]]))
 
 
 def test_fused_scores_are_weighted_sums_of_standardised_opinions():
@@ -194,3 +193,24 @@ def test_a_class_of_one_image_has_finite_scores_after_storage():
     for buffer in view.gaussians["a"].buffers():
         buffer.copy_(buffer.half())
     assert torch.isfinite(view(features, "a")).all()
+
+
+def test_the_finest_views_draw_the_map_and_all_judge_the_image():
+    model = trained(["a", "b"], replace(VIEWED, map_source=v.MapOfFinest()))
+    features = product_features("a", 6, seed=5)
+    opinions = model.fusion.scales["a"](model.fusion._opinions(model.scorer(model, features, "a"), features, "a"))
+    drawn = opinions[1] + opinions[2]  # the Gaussians' grid is the features', and so is the first memory's
+    scores = model.score_as(features, "a")
+    torch.testing.assert_close(scores.patches, drawn)
+    torch.testing.assert_close(scores.images, model.aggregation(opinions.sum(0), "a"))
+    assert not torch.allclose(scores.images, model.aggregation(drawn, "a"))
+
+
+def test_without_held_out_images_the_flow_draws_the_map_too():
+    model = tiny_model(replace(VIEWED, map_source=v.MapOfFinest()))
+    task = Task(("a",), 0)
+    train_task(model, task, VIEWED)
+    model.fusion.scales.drop("a")
+    model.fusion.scales.begin(task)
+    features = product_features("a", 3)
+    assert torch.equal(model.score_as(features, "a").patches, model.likelihood(features, "a").nll)

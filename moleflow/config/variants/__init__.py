@@ -105,6 +105,8 @@ from moleflow.config.variants.score import (
 )
 from moleflow.config.variants.views import (
     BorderRamp,
+    MapOfAll,
+    MapOfFinest,
     NoBorderRamp,
     NoPatchMemory,
     NoPlaceGaussian,
@@ -143,6 +145,8 @@ __all__ = [
     "LocalConsistency",
     "LogDetPenalty",
     "Lora",
+    "MapOfAll",
+    "MapOfFinest",
     "Max",
     "Mean",
     "MeanLoss",

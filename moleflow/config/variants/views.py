@@ -35,6 +35,16 @@ class NoPatchMemory:
 
 
 @dataclass(frozen=True)
+class MapOfAll:
+    """What says whether an image is anomalous says where, too."""
+
+
+@dataclass(frozen=True)
+class MapOfFinest:
+    """V4: the map is drawn by the views on the features' own grid."""
+
+
+@dataclass(frozen=True)
 class BorderRamp:
     """V2: scores near the frame count less."""
 

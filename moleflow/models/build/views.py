@@ -4,16 +4,23 @@ from moleflow.config import variants as cfg
 from moleflow.config.ablation import AblationConfig
 from moleflow.models.build.policy import Shape
 from moleflow.models.scoring.border import BorderRamp
+from moleflow.models.scoring.fusion import FlowAlone, Fusion
 from moleflow.models.scoring.scorer import NoScoreMapping, ScoreMapping
 from moleflow.models.views.base import FusedViews, View
 from moleflow.models.views.patch_memory import PatchMemory
 from moleflow.models.views.place_gaussian import PlaceGaussian
 
 
-def build_fusion(config: AblationConfig, shape: Shape) -> ScoreMapping:
+def build_fusion(config: AblationConfig, shape: Shape) -> Fusion:
     """The flow's score fused with the configured views, or alone."""
     views = build_views(config, shape)
-    return FusedViews(views) if views else NoScoreMapping()
+    if not views:
+        return FlowAlone()
+    match config.map_source:
+        case cfg.MapOfAll():
+            return FusedViews(views)
+        case cfg.MapOfFinest():
+            return FusedViews(views, [number for number, view in enumerate(views, 1) if view.grid == shape[:2]])
 
 
 def build_views(config: AblationConfig, shape: Shape) -> list[View]:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from moleflow.config.task import Task
 from moleflow.extractors.batch import Batches
 from moleflow.models.mole_nf import MoLEFlow
-from moleflow.models.scoring.scorer import ScoreMapping
+from moleflow.models.scoring.fusion import Fused, Fusion
 from moleflow.models.task import PerTask
 
 
@@ -54,8 +54,7 @@ class Scale(nn.Module):
 
     floor_i is the lowest, m_i the mean and σ_i the standard deviation over the patches of held-out normal images, all
     (opinions,) in float64. The root turns energies into distances: a Gaussian's energy is half a squared one, and
-    unrooted the longest tail would outvote the others. Until the scale is learned only the first opinion, the flow's,
-    counts.
+    unrooted the longest tail would outvote the others.
 
     Args:
         counts: n_i of each opinion.
@@ -84,9 +83,8 @@ class Scale(nn.Module):
         self.learned.fill_(True)
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Σ_i n_i·(d_i − m_i)/σ_i, (opinions, …) -> (…)."""
-        fused = ((self._distances(scores) - _for(scores, self.mean)) * _for(scores, self.weight)).sum(0)
-        return torch.where(self.learned, fused, scores[0])
+        """n_i·(d_i − m_i)/σ_i, (opinions, …) -> (opinions, …)."""
+        return (self._distances(scores) - _for(scores, self.mean)) * _for(scores, self.weight)
 
     def _distances(self, scores: Tensor) -> Tensor:
         roots = (scores - _for(scores, self.floor)).clamp_min(TINY).sqrt()
@@ -98,25 +96,33 @@ def _for(scores: Tensor, values: Tensor) -> Tensor:
     return values.to(scores).reshape(-1, *[1] * (scores.dim() - 1))
 
 
-class FusedViews(ScoreMapping):
+class FusedViews(Fusion):
     """The flow's score and each view's, on one scale per task (``Scale``) and summed.
 
-    The scale is that of held-out normal patches, so no opinion counts more because its numbers are larger. While the
-    expert trains, and where nothing was held out, the flow's score passes alone.
+    The scale is that of held-out normal patches, so no opinion counts more because its numbers are larger. All opinions
+    say whether an image is anomalous, and where it is say those that draw the map: a coarse one finds what a fine one
+    overlooks, and blurs it. While the expert trains, and where nothing was held out, the flow's score passes alone.
 
     Args:
         views: the opinions beside the flow's.
+        drawn_by: numbers of the opinions (the flow's is 0) that draw the map; None: all.
     """
 
-    def __init__(self, views: Sequence[View]):
+    def __init__(self, views: Sequence[View], drawn_by: Sequence[int] | None = None):
         super().__init__()
         self.views = nn.ModuleList(views)
+        self.drawn_by = drawn_by
         counts, energies = [1.0, *(view.counts for view in views)], [True, *(view.is_energy for view in views)]
         self.scales = PerTask(lambda task: Scale(counts, energies))
 
-    def forward(self, scores: Tensor, features: Tensor, task: str) -> Tensor:
-        """Scores of the flow (B, H, W) and the features they are of (B, H, W, D) -> (B, H, W)."""
-        return self.scales[task](self._opinions(scores, features, task))
+    def forward(self, scores: Tensor, features: Tensor, task: str) -> Fused:
+        """Scores of the flow (B, H, W) and the features they are of (B, H, W, D)."""
+        scale = self.scales[task]
+        opinions = scale(self._opinions(scores, features, task))  # (opinions, B, H, W)
+        whether = torch.where(scale.learned, opinions.sum(0), scores)
+        if self.drawn_by is None:
+            return Fused(whether, whether)
+        return Fused(torch.where(scale.learned, opinions[list(self.drawn_by)].sum(0), scores), whether)
 
     def learn_from_held_out(self, task: Task, held_out: Batches, model: MoLEFlow) -> None:
         """Learn the scales, if there are held-out images."""
