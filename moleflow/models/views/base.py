@@ -100,8 +100,8 @@ class FusedViews(Fusion):
     """The flow's score and each view's, on one scale per task (``Scale``) and summed.
 
     The scale is that of held-out normal patches, so no opinion counts more because its numbers are larger. All opinions
-    say whether an image is anomalous, and where it is say those that draw the map: a coarse one finds what a fine one
-    overlooks, and blurs it. While the expert trains, and where nothing was held out, the flow's score passes alone.
+    say whether an image is anomalous, and where it is say those that draw the map (V4): a coarse one finds what a fine
+    one overlooks, and blurs it. While the expert trains, and where nothing was held out, the flow's score passes alone.
 
     Args:
         views: the opinions beside the flow's.
