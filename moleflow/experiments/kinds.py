@@ -4,7 +4,9 @@ from typing import Any, NamedTuple
 
 from moleflow.baselines.registry import PEERS
 
-FLOW_ALONE = {"use_place_gaussian": False, "use_patch_memory": False, "use_border_ramp": False}
+FLOW_ALONE = {
+    "use_place_gaussian": False, "use_patch_memory": False, "map_source": "all", "use_border_ramp": False,
+}  # fmt: skip
 """Without what MoLE-Flow keeps beside its flow: the same score for every flow that is compared."""
 
 ONE_FLOW = {
