@@ -12,7 +12,7 @@
 #                                                          OUT/BACKBONE/preset --experiment_name ORDER-sSEED …
 #   OUT/BACKBONE/peers/EXPERIMENT/run                      EXPERIMENT: a name in scripts/accuracy.yaml
 #   OUT/BACKBONE/fewshot/nN-sSEED/preset                   N: images of FEW_CLASS that training may draw from
-#   OUT/BACKBONE/fewshot/nN-sSEED/EXPERIMENT/run           EXPERIMENT: patchcore_10 or patchcore_10_own
+#   OUT/BACKBONE/fewshot/nN-sSEED/EXPERIMENT/run           EXPERIMENT: patchcore_10
 #   OUT/BACKBONE/feature_cache                             of all of them; may be removed
 #   OUT/console/….log                                      what a run printed
 #   OUT/tables                                             scripts/analyze_accuracy.py OUT --output_dir OUT/tables
@@ -80,7 +80,7 @@ for backbone in "${BACKBONES[@]}"; do
         done
     fi
     if wants peers; then
-        for peer in patchcore_1_own patchcore_10_own patchcore_1 patchcore_10 gaussian_per_task padim dfm fastflow; do
+        for peer in patchcore_1 patchcore_10 gaussian_per_task padim dfm fastflow; do
             add_peer "$backbone/peers" "$peer" "${SEEDS[0]}" --task_classes "${CLASSES[@]}"
         done
     fi
@@ -88,9 +88,7 @@ for backbone in "${BACKBONES[@]}"; do
         for images in ${IMAGES:-5 10 31}; do
             for seed in "${SEEDS[@]}"; do
                 few=(--max_train_images "$images" --task_classes "$FEW_CLASS")
-                for peer in patchcore_10 patchcore_10_own; do
-                    add_peer "$backbone/fewshot/n$images-s$seed" "$peer" "$seed" "${few[@]}"
-                done
+                add_peer "$backbone/fewshot/n$images-s$seed" patchcore_10 "$seed" "${few[@]}"
                 add_preset "$backbone/fewshot/n$images-s$seed/preset" "$seed" "${few[@]}"
             done
         done

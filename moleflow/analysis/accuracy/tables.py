@@ -23,7 +23,6 @@ from moleflow.evaluation.continual import mean_known
 
 TITLES = {
     "gaussian_per_task": "Gaussian per task", "patchcore_1": "PatchCore 1 %", "patchcore_10": "PatchCore 10 %",
-    "patchcore_1_own": "PatchCore 1 %, its own mean", "patchcore_10_own": "PatchCore 10 %, its own mean",
     "padim": "PaDiM", "dfm": "DFM", "fastflow": "FastFlow", PRESET: "MoLE-Flow",
 }  # fmt: skip
 COMPARED = {"image_auroc": "image AUROC", "pixel_ap": "pixel AP"}
