@@ -89,7 +89,7 @@ class LastUsed(Experts):
         for path, part in self._parts():
             with torch.random.fork_rng(devices=[]):  # first weights are drawn, and overwritten
                 part.begin(self.tasks[task])
-            part[task].to(device).requires_grad_(False).eval()
+            part.freeze(task, device)
             fill_copy(part, path, task, state)
 
     def _give_up(self, task: str) -> None:

@@ -220,10 +220,10 @@ class MoLEFlow(nn.Module):
 
     def begin_task(self, task: Task, seed: int) -> None:
         """Give a task its expert, with first weights that depend on (seed, the task's name) only."""
+        device = next(self.buffers()).device
         begin_task(self, task, seed)
-        self.to(next(self.buffers()).device)
-        self.requires_grad_(False)
-        self.eval()
+        for _, part in per_task_parts(self):
+            part.freeze(task.name, device)
         self.tasks[task.name] = task
         self.experts.use(task.name)
         self._tell_router()
@@ -240,8 +240,7 @@ class MoLEFlow(nn.Module):
 
     @torch.no_grad()
     def finish_task(self, task: Task, batches: Batches, dtype: torch.dtype) -> None:
-        """Learn what is learned without gradients, freeze, and round the expert to its storage type."""
-        self.requires_grad_(False)
+        """Learn what is learned without gradients, and round the expert to its storage type."""
         end_task(self, task, batches)
         round_expert(self, task.name, dtype)
         tell_experts_changed(self)

@@ -114,6 +114,10 @@ class PerTask(nn.Module, Generic[Part]):
             nested.begin(task)
         self.copies[key_of(task.name)] = copy
 
+    def freeze(self, task: str, device: torch.device) -> None:
+        """Move the task's copy to a device and let nothing of it learn."""
+        self[task].to(device).requires_grad_(False).eval()
+
     def drop(self, task: str) -> None:
         """Remove the task's copy."""
         del self.copies[key_of(task)]
@@ -304,6 +308,8 @@ def end_task(model: nn.Module, task: Task, batches: Batches) -> None:
 
 def tell_experts_changed(model: nn.Module) -> None:
     """Let every part forget what it derived from experts."""
+    kinds = {type(module) for module in model.modules()}  # asking every module of every task would take long
+    deriving = tuple(kind for kind in kinds if issubclass(kind, DerivesFromExperts))
     for module in model.modules():
-        if isinstance(module, DerivesFromExperts):
-            module.experts_changed()
+        if isinstance(module, deriving):
+            cast(DerivesFromExperts, module).experts_changed()

@@ -183,15 +183,12 @@ class ContinualTrainer:
     def _descend(self, course: Course, descent: Descent, log: Log) -> None:
         if not descent.learning:
             return
-        self.model.requires_grad_(False)
-        for learner in descent.learning:
-            learner.parameter.requires_grad_(True)
         tell_experts_changed(self.model)  # what was derived from weights does not hold while they move
         task, normal = course.task, course.normal
         noise = noise_of(self.config.seed, task.name, descent.name + "noise")
         motion = Motion(descent, self.config.weight_decay, self.config.warmup_epochs, len(normal), noise)
         done = course.enter(descent, motion)
-        with steps_in_memory(task, descent, len(normal), self.config.batch_size):
+        with descent.learns(), steps_in_memory(task, descent, len(normal), self.config.batch_size):
             for step, features in enumerate(descent.shown(task, normal, self.config.seed, done), done):
                 with fast_products():
                     look = self._look(task, features, step / descent.steps, motion.noise)
@@ -202,7 +199,6 @@ class ContinualTrainer:
                 motion.schedule.step()
                 course.passed(descent, motion, step + 1)
         motion.optimizer.zero_grad(set_to_none=True)
-        self.model.requires_grad_(False)
 
     def _look(self, task: Task, features: Tensor, done: float, noise: torch.Generator) -> Step:
         with torch.autocast(features.device.type, torch.bfloat16, enabled=self.amp):

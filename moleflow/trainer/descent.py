@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -39,6 +40,17 @@ class Descent(NamedTuple):
     def shared(self) -> list[Learner]:
         """What moves and belongs to all tasks."""
         return [learner for learner in self.learning if learner.shared]
+
+    @contextmanager
+    def learns(self) -> Iterator[None]:
+        """Let what moves ask for gradients meanwhile; nothing else does."""
+        for learner in self.learning:
+            learner.parameter.requires_grad_(True)
+        try:
+            yield
+        finally:
+            for learner in self.learning:
+                learner.parameter.requires_grad_(False)
 
     def shown(self, task: Task, normal: TaskFeatures, seed: int, done: int = 0) -> Iterator[Tensor]:
         """The features of each step that is left, under a progress bar with rate and time left.

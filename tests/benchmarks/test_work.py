@@ -15,6 +15,7 @@ from moleflow.models.coupling import CouplingFlow, every_task
 from moleflow.models.lora import SharedLinear
 from moleflow.models.stages import gaussian_energy
 from moleflow.models.subnets.plain import PlainSubnet
+from moleflow.models.task import per_task_parts
 from moleflow.models.views.patch_memory import Bank
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
@@ -96,6 +97,19 @@ def test_training_never_calls_the_backbone() -> None:
     train_task(model, Task(("a",), 0))
     assert isinstance(model.extractor, PixelExtractor)
     assert model.extractor.calls == 0
+
+
+def test_one_more_task_moves_and_freezes_no_expert_but_its_own(monkeypatch) -> None:
+    """Else adding a task would take the longer, the more there are."""
+    model, walked = trained(["a", "b"]), []
+    for name in ("requires_grad_", "_apply"):
+        plain = getattr(nn.Module, name)
+        monkeypatch.setattr(nn.Module, name, lambda self, *args, plain=plain: walked.append(self) or plain(self, *args))
+    train_task(model, Task(("c",), 2))
+    reached = {id(inner) for module in walked for inner in module.modules()}
+    own = {task: {id(inner) for _, part in per_task_parts(model) for inner in part[task].modules()} for task in "abc"}
+    assert own["c"] <= reached
+    assert not reached & (own["a"] | own["b"])
 
 
 def test_a_map_is_two_products_and_a_memory_is_one() -> None:
