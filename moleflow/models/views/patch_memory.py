@@ -8,7 +8,7 @@ from moleflow.extractors.batch import Batches
 from moleflow.models.task import PerTask
 from moleflow.models.views.base import View
 
-CANDIDATES, PROJECTION = 40_000, 64
+CANDIDATES, PROJECTION = 100_000, 64
 """Patches the memory is chosen from, at most, and channels of the random projection it is chosen in."""
 IMAGES_AT_ONCE = 8
 LEVELS, TINY = 255, 1e-12
