@@ -39,7 +39,7 @@ case "$command" in
         "$VENV/bin/mypy"
         exec "$VENV/bin/python" -m pytest -n auto --maxprocesses 8 --dist loadfile "$@" ;;
     realstream)
-        # five real products (documents/reproduce.md), lite0: image AUROC 94, pixel AP 42, routing 100, FM 0; minutes on two cores that have nothing else to do
+        # five real products (documents/reproduce.md), lite0: image AUROC 94, pixel AP 43, routing 100, FM 0; minutes on two cores that have nothing else to do
         need_data "$@"; setup
         data=$(from_here "$1"); shift
         exec "$VENV/bin/python" run_moleflow.py --preset realstream --data_path "$data" "$@" ;;
