@@ -59,9 +59,14 @@ class Setting:
         extractor = build_extractor(resolved.ablation, resolved.run).to(self.device)
         return build_model(resolved.ablation, extractor, seed=0).to(self.device)
 
+    def real(self, backbone: str) -> Resolved:
+        """The preset for real products with this backbone."""
+        preset = "realstream_resnet50" if backbone == "resnet50_v1" else "realstream"
+        return self.resolved("--preset", preset, *self.backbone(backbone))
+
     def _model(self, backbone: str, tasks: int = 1) -> MoLEFlow:
-        """A model of the preset realstream with finished tasks, whose experts were not trained: speed is the same."""
-        model = self.bare(self.resolved("--preset", "realstream", *self.backbone(backbone)))
+        """A model of the preset for real products with finished tasks, whose experts were not trained: speed is the same."""
+        model = self.bare(self.real(backbone))
         features = extracted(model, self.images[:8])
         for index in range(tasks):
             add_task(model, Task((f"product{index:03}",), index), features + index)

@@ -55,7 +55,7 @@ def _backward(flow: Callable[..., tuple[Tensor, Tensor]], x: Tensor) -> None:
 @torch.no_grad()
 def channels_last(backbone: str, setting: Setting) -> Found:
     """A backbone's pass with its weights in torch's layout over one with channels last."""
-    model = setting.bare(setting.resolved("--preset", "realstream", *setting.backbone(backbone)))
+    model = setting.bare(setting.real(backbone))
     network, images = cast(Any, model.extractor.network), setting.images[:4]
 
     def run(layout: torch.memory_format) -> Callable[[], object]:

@@ -54,15 +54,17 @@ wants() { case " ${PARTS[*]} " in *" $1 "*) ;; *) return 1 ;; esac; }
 
 reversed() { printf '%s\n' "$@" | tac; }
 
-features_of() {  # features_of BACKBONE -> the array FEATURES
+features_of() {  # features_of BACKBONE -> PRESET, and the array FEATURES, which peers take as well
+    PRESET=realstream
     FEATURES=(--backbone_name "$1" --feature_cache "$LOG_DIR/$1/feature_cache")
     [ "$1" = resnet50_v1 ] || return 0
     [ -n "${WEIGHTS:-}" ] || misuse "give the weights of resnet50_v1: WEIGHTS=… scripts/run_accuracy.sh"
-    FEATURES+=(--backbone_weights "$WEIGHTS")
+    PRESET=realstream_resnet50
+    FEATURES+=(--backbone_weights "$WEIGHTS" --embed_dim 384 --channel_shares root)
 }
 
 add_preset() {  # add_preset NAME SEED FLAG…
-    add_run "$1" --preset realstream --seed "$2" "${FEATURES[@]}" --no_tensorboard "${@:3}"
+    add_run "$1" --preset "$PRESET" --seed "$2" "${FEATURES[@]}" --no_tensorboard "${@:3}"
 }
 
 add_peer() {  # add_peer FOLDER EXPERIMENT SEED FLAG…

@@ -110,6 +110,12 @@ SCORES = {
         "patch_memory": ("distance to kept patches beside the flow", {"use_patch_memory": True}),
         "map_of_finest": ("the map drawn by the memory on the features' own grid",
                           {"use_patch_memory": True, "map_source": "finest"}),
+        "memory_depth": ("shallow channels count more in the fine memory and less in the pooled one",
+                         {"use_patch_memory": True, "patch_memory_shallow": [1.3, 0.5]}),
+        "memory_directions": ("memories compared along 96 principal directions and the length of the rest",
+                              {"use_patch_memory": True, "patch_memory_directions": [96]}),
+        "memory_candidates": ("memories chosen among 40 000 patches",
+                              {"use_patch_memory": True, "patch_memory_candidates": 40_000}),
         "border_ramp": ("patches near the frame count less", {"use_border_ramp": True}),
         "smooth_2": ("pixel map smoothed by σ = 2", {"smoothing_sigma": 2.0}),
         "smooth_multi": ("pixel map smoothed by σ = 2 and σ = 4", {"smoothing": "multi"}),
@@ -131,6 +137,10 @@ FEATURES = {
     **_parts("image", {
         "rotation_aug": ("training images under random rotations", {"use_rotation_aug": True}),
         "stn": ("spatial transformer before the backbone", {"use_stn": True, "use_feature_cache": False}),
+    }),
+    **_parts("extractor", {
+        "channels_by_root": ("a stage's share of 128 channels by the root of its width",
+                             {"channel_shares": "root", "embed_dim": 128}),
     }),
     **_parts("position", {
         "pos_relative": ("relative position", {"position": "relative"}),

@@ -40,7 +40,7 @@ COMPONENTS: dict[str, Component] = {
     # E, I: from an image to features
     "E1": Component("CNN stages, 3×3 mean, one grid, concatenated (default)",
         "--backbone_type cnn --cnn_layers layer2 layer3", "extractors/cnn_extractor.py",
-        "a finer grid is the biggest lever on pixel AP"),
+        "a finer grid is the biggest lever on pixel AP", ("channels_by_root",)),
     "E2": Component("ViT patch tokens of several blocks",
         "--backbone_type vit --backbone_name vit_base_patch16_224.augreg2_in21k_ft_in1k",
         "extractors/vit_extractor.py", "VisA: better image AUROC, worse pixel AP than WideResNet-50"),
@@ -180,7 +180,8 @@ COMPONENTS: dict[str, Component] = {
         "this project, realstream: image AUROC +0.2, pixel AP +4.4 with V1 on resnet50_v1", ("border_ramp",)),
     "V3": Component("distance to the nearest of a few kept normal patches, beside the flow",
         "--use_patch_memory --patch_memory_size 2000 --patch_memory_pooling 1 2", "models/views/patch_memory.py",
-        "this project, realstream with V1 and V2: lite0 pixel AP +2.5, resnet50_v1 +1.9", ("patch_memory",)),
+        "this project, realstream with V1 and V2: lite0 pixel AP +2.5, resnet50_v1 +1.9",
+        ("patch_memory", "memory_depth", "memory_directions", "memory_candidates")),
     "V4": Component("the map is drawn by the views on the features' own grid alone",
         "--use_patch_memory --map_source finest", "models/views/base.py", "", ("map_of_finest",)),
     "R1": Component("Mahalanobis, a covariance per task", "--router per_task", "models/routing/mahalanobis.py",

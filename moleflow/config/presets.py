@@ -41,6 +41,14 @@ SMALL: dict[str, Any] = {
     "lora_alpha": 64,
 }  # fmt: skip
 
+REALSTREAM: dict[str, Any] = {
+    **SMALL, "dataset": "folder", "resize": "fit", "backbone_name": "tf_efficientnet_lite0", "feature_grid": 32,
+    "pool_frame": "zeros", "batch_size": 8, "num_epochs": 15, "num_steps": 150, "lr": 2e-3, "lora_rank": 16,
+    "num_coupling_layers": 2, "dia_n_blocks": 1, "use_spatial_context": False, "use_patch_memory": True,
+    "patch_memory_size": 3000, "patch_memory_weight": 2, "patch_memory_directions": [96, 0], "map_source": "finest",
+    "border_ramp": 0.1, "smoothing_sigma": 2.0,
+}  # fmt: skip
+
 PRESETS: dict[str, Preset] = {
     "mvtec_main": Preset(
         "The method's main setting on MVTec AD.",
@@ -80,12 +88,14 @@ PRESETS: dict[str, Preset] = {
     ),
     "realstream": Preset(
         "Five real products on two CPU cores.",
-        {**SMALL, "dataset": "folder", "resize": "fit", "backbone_name": "tf_efficientnet_lite0", "feature_grid": 32,
-         "pool_frame": "zeros", "batch_size": 8, "num_epochs": 15, "num_steps": 150, "lr": 2e-3, "lora_rank": 16,
-         "dia_n_blocks": 2, "use_spatial_context": False, "use_patch_memory": True, "patch_memory_size": 3000,
-         "patch_memory_weight": 2, "map_source": "finest", "border_ramp": 0.1, "smoothing_sigma": 2.0},
+        REALSTREAM,
         "lite0: image AUROC 94.1, pixel AP 43.3; resnet50_v1: 95.6, 37.2; routing 100 %",
         "yes: this project, CPU, three seeds, both orders",
+    ),
+    "realstream_resnet50": Preset(
+        "The same with a larger backbone: more of its shallow channels, for small defects; give its weights.",
+        {**REALSTREAM, "backbone_name": "resnet50_v1", "embed_dim": 384, "channel_shares": "root",
+         "patch_memory_shallow": [1.3, 0.5], "patch_memory_directions": [128, 96]},
     ),
     "measured": Preset(
         "The full method on three real products with equal, few steps a task: what documents/ablations.md measures.",

@@ -7,6 +7,7 @@ from dataclasses import Field, asdict, dataclass, field, fields
 from functools import cache
 from typing import Any, TypeVar
 
+from moleflow.config import variants as v
 from moleflow.config.ablation import AblationConfig
 from moleflow.config.knobs import Knob, knobs_of, spelling, variants_of
 from moleflow.config.presets import ALIASES, SHORTHANDS
@@ -228,6 +229,7 @@ def resolve(layers: Mapping[str, Layer]) -> Resolved:
     ablation = AblationConfig(**{name: _build(variant, merged) for name, variant in chosen.items()})
     run = RunConfig(**{name: _build(group, merged) for name, group in run_groups().items()})
     _refuse_even_kernels(ablation)
+    _refuse_uneven_memories(ablation)
     ablation, run, warnings = apply_rules(ablation, run)
     return Resolved(ablation, run, *_flat(ablation, run, sources), warnings)
 
@@ -273,6 +275,19 @@ def _refuse_even_kernels(ablation: AblationConfig) -> None:
         kernel = next((one for one in knobs_of(type(part)) if one.name == "kernel"), None)
         if kernel and part.kernel % 2 == 0:
             raise UsageError(f"--{kernel.flag} expects an odd number, found {part.kernel}.")
+
+
+def _refuse_uneven_memories(ablation: AblationConfig) -> None:
+    memory = ablation.patch_memory
+    if not isinstance(memory, v.PatchMemory):
+        return
+    memories = len(memory.poolings)
+    for flag, values in (("shallow", memory.shallow), ("directions", memory.directions)):
+        if len(values) not in (1, memories):
+            raise UsageError(
+                f"--patch_memory_{flag} expects one number, or one for each of the {memories} memories of "
+                f"--patch_memory_pooling, found {len(values)}."
+            )
 
 
 def _flat(ablation: AblationConfig, run: RunConfig, sources: dict[str, str]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from moleflow.extractors.backbones import Backbone, find_backbone
 from moleflow.extractors.base import Extractor
-from moleflow.extractors.pooling import LEFT_OUT, checked_grid, joined, pooled_dim, smoothed
+from moleflow.extractors.pooling import BY_WIDTH, LEFT_OUT, checked_grid, joined, pooled_dim, smoothed
 from moleflow.extractors.weights import Weights, load_exactly, private_randomness
 from moleflow.utils.errors import UsageError
 
@@ -36,6 +36,7 @@ class CnnExtractor(Extractor):
         feature_grid: int | None,
         weights: Weights,
         frame: str = LEFT_OUT,
+        shares: str = BY_WIDTH,
     ) -> None:
         """Build it.
 
@@ -48,6 +49,7 @@ class CnnExtractor(Extractor):
             feature_grid: side of the feature grid; None gives img_size / 16.
             weights: what ``resolve_weights`` found.
             frame: cells beyond the frame in the 3×3 mean: ``left_out``, or ``zeros`` as in PatchCore's code.
+            shares: what a stage's share of the channels is proportional to: its ``width``, or the ``root`` of it.
 
         Raises:
             UsageError: an unknown backbone or layer, an impossible grid, weights of another architecture.
@@ -57,20 +59,22 @@ class CnnExtractor(Extractor):
         network = _cut_network(known, stages)
         load_exactly(network, weights)
         recipe = {"kind": "cnn", "backbone": known.architecture, "stages": stages, "weights": weights.sha256}
+        recipe |= {} if frame == LEFT_OUT else {"frame": frame}
+        recipe |= {} if shares == BY_WIDTH else {"shares": shares}
         super().__init__(
             img_size,
             checked_grid(feature_grid, max(1, img_size // 16), img_size),
             pooled_dim(embed_dim, sum(network.feature_info.channels())),
             known.normalization,
-            recipe if frame == LEFT_OUT else {**recipe, "frame": frame},
+            recipe,
         )
         self.network = network.to(memory_format=torch.channels_last)  # a third faster on CPUs
-        self.frame = frame
+        self.frame, self.shares = frame, shares
         self.freeze()
 
     def _features(self, images: Tensor) -> Tensor:
         stages = self.network(images.contiguous(memory_format=torch.channels_last))  # [(B,C_i,h_i,w_i)]
-        return joined([smoothed(maps, self.frame) for maps in stages], self.grid[0], self.dim)  # (B,H,W,D)
+        return joined([smoothed(maps, self.frame) for maps in stages], self.grid[0], self.dim, self.shares)
 
 
 def _stages(backbone: Backbone, layers: Sequence[str]) -> list[int]:

@@ -10,6 +10,8 @@ from moleflow.utils.errors import UsageError
 
 LEFT_OUT, ZEROS = "left_out", "zeros"
 """What lies beyond the frame in the 3×3 mean."""
+BY_WIDTH, BY_ROOT = "width", "root"
+"""What a stage's share of the channels is proportional to: its own channels, or their square root."""
 
 
 def checked_grid(feature_grid: int | None, default: int, img_size: int) -> int:
@@ -44,12 +46,35 @@ def to_grid(maps: Tensor, grid: int) -> Tensor:
     return maps
 
 
-def joined(stages: Sequence[Tensor], grid: int, dim: int) -> Tensor:
-    """Stages (B, C_i, h_i, w_i) on one grid, concatenated and pooled over channels to ``dim``: (B, grid, grid, dim)."""
-    patches = torch.cat([to_grid(maps, grid) for maps in stages], dim=1).permute(0, 2, 3, 1)  # (B,G,G,ΣC)
-    if patches.shape[-1] == dim:
-        return patches.contiguous()
-    return F.adaptive_avg_pool1d(patches.flatten(1, 2), dim).unflatten(1, (grid, grid))
+def joined(stages: Sequence[Tensor], grid: int, dim: int, shares: str = BY_WIDTH) -> Tensor:
+    """Stages (B, C_i, h_i, w_i) on one grid, concatenated and pooled over channels to ``dim``: (B, grid, grid, dim).
+
+    By width all channels are pooled alike, as PatchCore does; by root each stage is pooled to a share of its own, and
+    the shallow stages, which are narrow and see small defects, keep more of what they know.
+    """
+    parts = [to_grid(maps, grid).permute(0, 2, 3, 1) for maps in stages]  # (B,G,G,C_i)
+    widths = [part.shape[-1] for part in parts]
+    if sum(widths) == dim:
+        return torch.cat(parts, dim=-1).contiguous()
+    if shares == BY_WIDTH:
+        return _pooled(torch.cat(parts, dim=-1), dim)
+    counts = root_shares(widths, dim)
+    return torch.cat([_pooled(part, count) for part, count in zip(parts, counts, strict=True)], dim=-1)
+
+
+def root_shares(widths: Sequence[int], dim: int) -> list[int]:
+    """How ``dim`` channels are shared by stages of these widths: in proportion to √width, no stage more than it has."""
+    free, counts = dim, [0] * len(widths)
+    for rank, place in enumerate(sorted(range(len(widths)), key=lambda index: widths[index])):  # the narrowest first
+        left = sorted(widths)[rank:]
+        counts[place] = min(widths[place], round(free * widths[place] ** 0.5 / sum(width**0.5 for width in left)))
+        free -= counts[place]
+    return counts
+
+
+def _pooled(patches: Tensor, dim: int) -> Tensor:
+    """Neighbouring channels averaged, (B, G, G, C) -> (B, G, G, dim)."""
+    return F.adaptive_avg_pool1d(patches.flatten(1, 2), dim).unflatten(1, patches.shape[1:3])
 
 
 def pooled_dim(embed_dim: int, channels: int) -> int:

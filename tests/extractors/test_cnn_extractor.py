@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from moleflow.extractors.cnn_extractor import CnnExtractor
-from moleflow.extractors.pooling import LEFT_OUT, ZEROS, joined, smoothed, to_grid
+from moleflow.extractors.pooling import BY_ROOT, BY_WIDTH, LEFT_OUT, ZEROS, joined, root_shares, smoothed, to_grid
 from moleflow.extractors.weights import load_exactly
 from moleflow.utils.errors import UsageError
 
@@ -88,6 +88,25 @@ def test_grids_keep_means_and_linear_ramps():
     finer = to_grid(ramp, 16)[0, 0, 0]
     torch.testing.assert_close(finer[1:-1].diff(), torch.full((13,), 0.5))
     assert joined([ramp, ramp], 8, 2).shape == (1, 8, 8, 2)
+
+
+def test_by_root_each_stage_is_pooled_to_its_own_share(random_weights):
+    weights = random_weights("resnet18")
+    by_width, by_root = (
+        CnnExtractor("resnet18", ("layer2", "layer3"), 24, 64, 4, weights, LEFT_OUT, shares)
+        for shares in (BY_WIDTH, BY_ROOT)
+    )
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    stages = [to_grid(smoothed(maps), 4).permute(0, 2, 3, 1) for maps in by_root.network(by_root._normalized(images))]
+    expected = [F.adaptive_avg_pool1d(maps.flatten(1, 2), count) for maps, count in zip(stages, (10, 14), strict=True)]
+    torch.testing.assert_close(by_root(images).flatten(1, 2).float(), torch.cat(expected, -1), rtol=2e-3, atol=1e-3)
+    assert by_root.fingerprint != by_width.fingerprint
+
+
+def test_no_stage_has_a_larger_share_than_channels():
+    assert root_shares([256, 512, 1024], 384) == [87, 123, 174]
+    assert root_shares([1024, 4, 64], 200) == [157, 4, 39]
+    assert sum(root_shares([24, 40, 112], 175)) == 175
 
 
 def test_channels_are_never_widened(build):

@@ -8,9 +8,11 @@ import torch
 from moleflow.config import variants as v
 from moleflow.config.run import TrainingConfig
 from moleflow.config.task import Task
-from moleflow.models.task import expert_state, tell_experts_changed
+from moleflow.extractors.batch import Batch
+from moleflow.models.task import begin_task, expert_state, load_expert, tell_experts_changed
 from moleflow.models.views.base import Scale
-from moleflow.models.views.patch_memory import Bank, PatchMemory, spread_out
+from moleflow.models.views.coordinates import Coordinates, by_depth, coordinates_of
+from moleflow.models.views.patch_memory import Bank, PatchMemory, covering, spread_out
 from moleflow.models.views.place_gaussian import OWN, RIDGE, LowRankGaussians, PlaceGaussian
 from tests.fakes import TINY, FakeFeatures, product_features, tiny_model, train_task, trained
 
@@ -139,7 +141,7 @@ def test_fewer_patches_than_asked_for_repeat():
 
 def test_a_patch_costs_its_distance_to_the_nearest_kept_one():
     bank = Bank(2, 3)
-    bank.learn(torch.tensor([[2.0, 0.0, -2.0], [10.0, 0.0, 0.0]]))
+    bank.keep(torch.tensor([[2.0, 0.0, -2.0], [10.0, 0.0, 0.0]]))
     patches = torch.tensor([[[2.0, 0.0, -3.0], [10.0, 3.0, 0.0]]])
     torch.testing.assert_close(bank(patches), torch.tensor([[1.0, 3.0]]), rtol=1e-4, atol=1e-4)
 
@@ -148,7 +150,7 @@ def test_a_memory_that_is_filled_anew_forgets_the_lengths_it_kept():
     bank, other = Bank(3, 2), Bank(3, 2)
     seen = torch.randn(1, 5, 2, generator=torch.Generator().manual_seed(0))
     for size in (1, 4):
-        other.learn(size * torch.eye(3, 2))
+        other.keep(size * torch.eye(3, 2))
         torch.testing.assert_close(other(seen), torch.cdist(seen, other.patches).amin(2))
         bank.load_state_dict(other.state_dict())
         tell_experts_changed(bank)
@@ -157,7 +159,7 @@ def test_a_memory_that_is_filled_anew_forgets_the_lengths_it_kept():
 
 def test_a_kept_number_takes_a_byte_and_is_right_to_half_a_step():
     bank, seen = Bank(40, 3), torch.randn(40, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1, 9, 0])
-    bank.learn(seen)
+    bank.keep(seen)
     assert bank.state_dict()["codes"].nbytes == 40 * 3
     steps = torch.tensor([1 / 255, 1 / 255, 0]) * (seen.amax(0) - seen.amin(0))
     off = (seen[:, None] - bank.patches).abs().amax(2).amin(1)  # of each patch from its own, whatever the order
@@ -165,12 +167,13 @@ def test_a_kept_number_takes_a_byte_and_is_right_to_half_a_step():
 
 
 def test_a_pooled_memory_compares_means_of_cells():
-    view = PatchMemory((4, 4, 3), pooling=2, size=5, counts=1.0)
+    view = PatchMemory((4, 4, 3), pooling=2, size=5)
     task = Task(("a",), 0)
+    view.coordinates.begin(task)
     view.banks.begin(task)
     features = torch.randn(2, 4, 4, 3, generator=torch.Generator().manual_seed(0))
     means = features.unflatten(1, (2, 2)).unflatten(3, (2, 2)).mean((2, 4)).flatten(1, 2)
-    view.banks["a"].learn(means.flatten(0, 1))
+    view.banks["a"].keep(covering(means.flatten(0, 1), 5, 10))
     moved = means + torch.tensor([0.0, 0.0, 50.0])
     torch.testing.assert_close(view.places(features), means)
     torch.testing.assert_close(view.judge(moved, "a"), torch.cdist(moved, view.banks["a"].patches).amin(2))
@@ -214,3 +217,67 @@ def test_without_held_out_images_the_flow_draws_the_map_too():
     model.fusion.scales.begin(task)
     features = product_features("a", 3)
     assert torch.equal(model.score_as(features, "a").patches, model.likelihood(features, "a").nll)
+
+
+def test_channels_count_from_shallow_to_deep():
+    torch.testing.assert_close(by_depth(3, 4.0), torch.tensor([4.0, 2.0, 1.0]))
+    coordinates = Coordinates(3, shallow=4.0)
+    torch.testing.assert_close(coordinates(torch.ones(2, 3)), torch.tensor([[4.0, 2.0, 1.0]] * 2))
+
+
+def wide_patches(seed: int = 0) -> torch.Tensor:
+    spread = torch.tensor([0.1, 5.0, 0.2, 3.0, 0.1, 0.1])
+    return 2 + spread * torch.randn(500, 6, generator=torch.Generator().manual_seed(seed))
+
+
+def test_coordinates_are_the_widest_directions_and_the_length_of_the_rest():
+    coordinates = Coordinates(6, count=2)
+    assert coordinates_of(6, 2) == 3
+    x = wide_patches()
+    coordinates.learn(x)
+    torch.testing.assert_close(
+        coordinates.axes.float().abs().amax(1).sort().values[-2:], torch.ones(2), atol=1e-2, rtol=0
+    )
+    assert coordinates.axes[[1, 3]].float().abs().amax(1).min() > 0.99
+    centred = x - x.mean(0)
+    rest = centred[:, [0, 2, 4, 5]].norm(dim=1)
+    torch.testing.assert_close(coordinates(x)[:, 2], rest, atol=0.1, rtol=0)
+    torch.testing.assert_close(coordinates(x).norm(dim=1), centred.norm(dim=1), rtol=2e-3, atol=2e-3)
+
+
+def test_no_two_patches_are_nearer_than_their_coordinates_say():
+    x = wide_patches()
+    coordinates = Coordinates(6, shallow=2.0, count=2)
+    coordinates.learn(coordinates.weighted(x))
+    weighted = by_depth(6, 2.0) * x[:50]
+    assert (torch.cdist(coordinates(x[:50]), coordinates(x[:50])) <= torch.cdist(weighted, weighted) + 2e-2).all()
+
+
+def test_what_no_normal_patch_shows_is_far_along_the_rest():
+    view = PatchMemory((2, 2, 6), pooling=1, size=50, directions=2)
+    task = Task(("a",), 0)
+    view.coordinates.begin(task)
+    view.banks.begin(task)
+    view.end_task(task, lambda: [Batch(wide_patches().reshape(125, 2, 2, 6), torch.zeros(125))])
+    seen = wide_patches(1)[None]
+    odd = seen + torch.tensor([0, 0, 0, 0, 6.0, 0])
+    assert view.judge(odd, "a").min() > view.judge(seen, "a").max()
+
+
+def test_directions_are_kept_in_half_precision_and_survive_storage():
+    wanted = replace(VIEWED, patch_memory=v.PatchMemory(size=30, directions=(3,), shallow=(2.0, 0.5)))
+    model = trained(["a"], wanted, TrainingConfig(num_steps=8, batch_size=4, lr=5e-3, expert_dtype="float16"))
+    state = {name: value.clone() for name, value in expert_state(model, "a").items()}
+    assert state["fusion.views.1.coordinates.axes"].dtype == torch.float16
+    assert state["fusion.views.2.banks.codes"].shape == (30, 4)
+    scores = model.score_as(product_features("a", 6, seed=5), "a").images
+    fine, pooled = model.fusion.views[1:]
+    first = torch.stack([view.coordinates["a"].weights[0] for view in (fine, pooled)])
+    torch.testing.assert_close(first, torch.tensor([2.0, 0.5]))
+    other = tiny_model(wanted)
+    begin_task(other, Task(("a",), 0), 0)
+    load_expert(other, "a", state)
+    torch.testing.assert_close(
+        other.fusion.views[1](product_features("a", 2), "a"), fine(product_features("a", 2), "a")
+    )
+    assert torch.isfinite(scores).all()

@@ -16,6 +16,12 @@ class Cnn:
         "pool_frame",
         choices=("left_out", "zeros"),
     )
+    shares: str = knob(
+        "width",
+        "What a stage's share of the channels is proportional to, where there are more than embed_dim.",
+        "channel_shares",
+        choices=("width", "root"),
+    )
 
 
 @dataclass(frozen=True)

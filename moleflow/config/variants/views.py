@@ -27,6 +27,15 @@ class PatchMemory:
         (1, 2), "Cells along a side that are pooled to one patch: a memory for each.", "patch_memory_pooling", low=1
     )
     counts: float = knob(1.0, "How much each memory counts beside the flow's 1.", "patch_memory_weight", low=0)
+    candidates: int = knob(100_000, "Patches a memory is chosen from, at most.", "patch_memory_candidates", low=1)
+    shallow: tuple[float, ...] = knob(
+        (1.0,), "What the first channel counts beside the last: one number, or one a memory.", "patch_memory_shallow",
+        low=1e-3, high=1e3,
+    )  # fmt: skip
+    directions: tuple[int, ...] = knob(
+        (0,), "Principal directions patches are compared along (0: every channel): one number, or one a memory.",
+        "patch_memory_directions", low=0,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

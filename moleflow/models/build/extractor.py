@@ -19,7 +19,7 @@ def build_extractor(config: AblationConfig, run: RunConfig) -> Extractor:
     weights = resolve_weights(wanted.backbone_name, wanted.backbone_weights, wanted.random_backbone, run.training.seed)
     size, grid = run.data.img_size, wanted.feature_grid
     match config.extractor:
-        case cfg.Cnn(layers, frame):
-            return CnnExtractor(wanted.backbone_name, layers, wanted.embed_dim, size, grid, weights, frame)
+        case cfg.Cnn(layers, frame, shares):
+            return CnnExtractor(wanted.backbone_name, layers, wanted.embed_dim, size, grid, weights, frame, shares)
         case cfg.Vit(blocks, combine):
             return VitExtractor(wanted.backbone_name, blocks, combine, wanted.embed_dim, size, grid, weights)

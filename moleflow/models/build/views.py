@@ -1,5 +1,7 @@
 """V: second views of a task's patches, and how much the frame counts."""
 
+from itertools import cycle
+
 from moleflow.config import variants as cfg
 from moleflow.config.ablation import AblationConfig
 from moleflow.models.build.policy import Shape
@@ -30,8 +32,13 @@ def build_views(config: AblationConfig, shape: Shape) -> list[View]:
         case cfg.PlaceGaussian(grid, rank):
             views.append(PlaceGaussian(shape, grid, rank))
     match config.patch_memory:
-        case cfg.PatchMemory(size, poolings, counts):
-            views += [PatchMemory(shape, pooling, size, counts) for pooling in poolings]
+        case cfg.PatchMemory() as memory:
+            views += [
+                PatchMemory(shape, pooling, memory.size, memory.counts, memory.candidates, shallow, directions)
+                for pooling, shallow, directions in zip(
+                    memory.poolings, cycle(memory.shallow), cycle(memory.directions), strict=False
+                )  # one number for all memories, or one each
+            ]
     return views
 
 

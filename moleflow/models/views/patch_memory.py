@@ -7,9 +7,10 @@ from moleflow.config.task import Task
 from moleflow.extractors.batch import Batches
 from moleflow.models.task import PerTask
 from moleflow.models.views.base import View
+from moleflow.models.views.coordinates import Coordinates, coordinates_of
 
-CANDIDATES, PROJECTION = 100_000, 64
-"""Patches the memory is chosen from, at most, and channels of the random projection it is chosen in."""
+PROJECTION = 64
+"""Channels of the random projection a memory is chosen in."""
 IMAGES_AT_ONCE = 8
 LEVELS, TINY = 255, 1e-12
 """Steps of a kept number, and the least span of a channel."""
@@ -32,6 +33,15 @@ def spread_out(points: Tensor, count: int) -> Tensor:
         nearest = torch.minimum(nearest, away)
         chosen[place] = nearest.argmax()
     return chosen
+
+
+def covering(patches: Tensor, count: int, candidates: int) -> Tensor:
+    """Those (count, D) of the patches (n, D) that cover them; which are looked at is drawn in a fixed way."""
+    random = torch.Generator().manual_seed(0)
+    projection = torch.randn(patches.shape[1], PROJECTION, generator=random).to(patches) / PROJECTION**0.5
+    drawn = torch.randperm(len(patches), generator=random)[:candidates].to(patches.device)
+    rows = patches[drawn]
+    return rows[spread_out(rows @ projection, count)]
 
 
 def squared_length(points: Tensor) -> Tensor:
@@ -65,15 +75,9 @@ class Bank(nn.Module):
         """Forget the kept patches' lengths."""
         self._lengths = None
 
-    def learn(self, patches: Tensor) -> None:
-        """Keep those of the patches (n, D) that cover all of them; which are looked at is drawn in a fixed way."""
-        random = torch.Generator().manual_seed(0)
-        projection = torch.randn(patches.shape[1], PROJECTION, generator=random).to(patches) / PROJECTION**0.5
-        drawn = torch.randperm(len(patches), generator=random)[:CANDIDATES].to(patches.device)
-        rows = patches[drawn]
-        self._keep(rows[spread_out(rows @ projection, len(self.codes))].double())
-
-    def _keep(self, patches: Tensor) -> None:
+    def keep(self, patches: Tensor) -> None:
+        """Keep patches (size, D)."""
+        patches = patches.double()
         self.low.copy_(patches.amin(0))
         self.step.copy_((patches.amax(0) - self.low).clamp_min(TINY) / LEVELS)
         self.codes.copy_(((patches - self.low) / self.step).round())
@@ -105,17 +109,36 @@ class PatchMemory(View):
         pooling: cells along a side that are pooled to one patch.
         size: patches kept of a task.
         counts: how much it counts beside the flow.
+        candidates: patches they are chosen from, at most.
+        shallow: what the first channel counts beside the last.
+        directions: how many principal directions patches are compared along; 0: every channel.
     """
 
-    def __init__(self, shape: tuple[int, int, int], pooling: int, size: int, counts: float):
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        pooling: int,
+        size: int,
+        counts: float = 1.0,
+        candidates: int = 100_000,
+        shallow: float = 1.0,
+        directions: int = 0,
+    ):
         height, width, dim = shape
         super().__init__((max(1, height // pooling), max(1, width // pooling)), counts)
-        self.banks = PerTask(lambda task: Bank(size, dim))
+        self.candidates = candidates
+        self.coordinates = PerTask(lambda task: Coordinates(dim, shallow, directions))
+        self.banks = PerTask(lambda task: Bank(size, coordinates_of(dim, directions)))
 
     def end_task(self, task: Task, batches: Batches) -> None:
-        """Choose the task's patches."""
-        self.banks[task.name].learn(torch.cat([self.places(batch.features).flatten(0, 1) for batch in batches()]))
+        """Find the task's coordinates and choose its patches; in all channels, so that what is rare in any is in."""
+        coordinates, bank = self.coordinates[task.name], self.banks[task.name]
+        patches = torch.cat([self.places(batch.features).flatten(0, 1) for batch in batches()])
+        patches = coordinates.weighted(patches)
+        coordinates.learn(patches)
+        bank.keep(coordinates.along(covering(patches, len(bank.codes), self.candidates)))
 
     def judge(self, places: Tensor, task: str) -> Tensor:
         """(B, P, D) -> (B, P)."""
-        return torch.cat([self.banks[task](part) for part in places.split(IMAGES_AT_ONCE)])
+        coordinates, bank = self.coordinates[task], self.banks[task]
+        return torch.cat([bank(coordinates(part)) for part in places.split(IMAGES_AT_ONCE)])
