@@ -65,7 +65,7 @@ class Setting:
         return self.resolved("--preset", preset, *self.backbone(backbone))
 
     def _model(self, backbone: str, tasks: int = 1) -> MoLEFlow:
-        """A model of the preset for real products with finished tasks, whose experts were not trained: speed is the same."""
+        """A model of that preset with finished tasks, whose experts were not trained: speed is the same."""
         model = self.bare(self.real(backbone))
         features = extracted(model, self.images[:8])
         for index in range(tasks):

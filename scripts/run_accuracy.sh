@@ -3,13 +3,14 @@
 #
 #   DATA_PATH=…/realstream WEIGHTS=…/resnet50_v1….safetensors scripts/run_accuracy.sh [PART…] [FLAG…]
 #
-# Parts: preset (every seed, order given and reversed), peers (scripts/accuracy.yaml, first seed), fewshot (5, 10 and 31
-# training images of one product, every seed, preset and PatchCore), tables; all where none is given. Flags reach every
-# run of the preset. A run is one folder, and one that lies there already, from wherever, is not done again; of the
+# Parts: preset (every seed, order given and reversed), undone (the preset less one of its choices, first seed, order
+# given), peers (scripts/accuracy.yaml, first seed), fewshot (5, 10 and 31 training images of one product, every seed,
+# preset and PatchCore), tables; all where none is given. Flags reach every run of the preset. A run is one folder, and one that lies there already, from wherever, is not done again; of the
 # preset's, results.json, cost.json, config.json, evaluations and scores are enough:
 #
 #   OUT/BACKBONE/preset/ORDER-sSEED                        ORDER: given or reversed   python run_moleflow.py --log_dir
 #                                                          OUT/BACKBONE/preset --experiment_name ORDER-sSEED …
+#   OUT/BACKBONE/undone/CHOICE                             CHOICE: a name in UNDO
 #   OUT/BACKBONE/peers/EXPERIMENT/run                      EXPERIMENT: a name in scripts/accuracy.yaml
 #   OUT/BACKBONE/fewshot/nN-sSEED/preset                   N: images of FEW_CLASS that training may draw from
 #   OUT/BACKBONE/fewshot/nN-sSEED/EXPERIMENT/run           EXPERIMENT: patchcore_10
@@ -18,7 +19,7 @@
 #   OUT/tables                                             scripts/analyze_accuracy.py OUT --output_dir OUT/tables
 #
 # BACKBONES="tf_efficientnet_lite0 resnet50_v1"; SEEDS="0 1 2"; CLASSES="screw …": the order given; FEW_CLASS=cookie;
-# IMAGES="5 10 31"; JOBS=1: runs side by side; OUT=logs/accuracy; LAUNCH=… before every command; DRY_RUN=1 prints them.
+# IMAGES="5 10 31"; UNDO="every_channel …": choices, all where it is not given; JOBS=1: runs side by side; OUT=logs/accuracy; LAUNCH=… before every command; DRY_RUN=1 prints them.
 # PYTHON=…: padim, dfm, fastflow and patchcore need anomalib (requirements-baselines.txt). Runs that fail are named at
 # the end (exit code 1), and the tables are made of what is there.
 OUT=${OUT:-logs/accuracy}
@@ -36,13 +37,13 @@ case "${1:-}" in -h | --help) usage; exit 0 ;; esac
 PARTS=()
 while [ $# -gt 0 ]; do
     case $1 in
-        preset | peers | fewshot | tables) PARTS+=("$1"); shift ;;
+        preset | undone | peers | fewshot | tables) PARTS+=("$1"); shift ;;
         -*) break ;;
-        *) misuse "unknown part '$1': expected preset, peers, fewshot or tables" ;;
+        *) misuse "unknown part '$1': expected preset, undone, peers, fewshot or tables" ;;
     esac
 done
 EXTRA=("$@")
-[ ${#PARTS[@]} -gt 0 ] || PARTS=(preset peers fewshot tables)
+[ ${#PARTS[@]} -gt 0 ] || PARTS=(preset undone peers fewshot tables)
 [ -n "${DATA_PATH:-}" ] || misuse "give the folder of the products: DATA_PATH=… scripts/run_accuracy.sh"
 read -ra BACKBONES <<< "${BACKBONES:-tf_efficientnet_lite0 resnet50_v1}"
 read -ra SEEDS <<< "${SEEDS:-0 1 2}"
@@ -67,6 +68,20 @@ add_preset() {  # add_preset NAME SEED FLAG…
     add_run "$1" --preset "$PRESET" --seed "$2" "${FEATURES[@]}" --no_tensorboard "${@:3}"
 }
 
+declare -A UNDOES=(  # choice that is not made -> flags
+    [every_channel]="--patch_memory_directions 0" [forty_thousand_candidates]="--patch_memory_candidates 40000"
+    [memories_count_once]="--patch_memory_weight 1" [four_couplings]="--num_coupling_layers 4 --dia_n_blocks 2"
+    [flow_alone]="--no_patch_memory --map_source all" [map_of_all]="--map_source all" [no_ramp]="--no_border_ramp"
+    [beyond_left_out]="--pool_frame left_out" [squashed]="--resize squash"
+)
+declare -A UNDOES_MORE=([shares_by_width]="--channel_shares width" [every_depth_alike]="--patch_memory_shallow 1")
+
+add_undone() {  # add_undone CHOICE FLAGS: where UNDO names it or nothing
+    case " ${UNDO:-$1} " in *" $1 "*) ;; *) return 0 ;; esac
+    read -ra flags <<< "$2"
+    add_preset "$backbone/undone/$1" "${SEEDS[0]}" --task_classes "${CLASSES[@]}" "${flags[@]}"
+}
+
 add_peer() {  # add_peer FOLDER EXPERIMENT SEED FLAG…
     add_command "$1/$2" scripts/run_experiments.py --config scripts/accuracy.yaml --only "$2" --out "$LOG_DIR/$1" \
         --data_path "$DATA_PATH" --seed "$3" "${FEATURES[@]}" "${@:4}"
@@ -80,6 +95,12 @@ for backbone in "${BACKBONES[@]}"; do
             add_preset "$backbone/preset/given-s$seed" "$seed" --task_classes "${CLASSES[@]}"
             add_preset "$backbone/preset/reversed-s$seed" "$seed" --task_classes "${backwards[@]}"
         done
+    fi
+    if wants undone; then
+        for choice in "${!UNDOES[@]}"; do add_undone "$choice" "${UNDOES[$choice]}"; done
+        if [ "$PRESET" = realstream_resnet50 ]; then
+            for choice in "${!UNDOES_MORE[@]}"; do add_undone "$choice" "${UNDOES_MORE[$choice]}"; done
+        fi
     fi
     if wants peers; then
         for peer in patchcore_1 patchcore_10 gaussian_per_task padim dfm fastflow; do

@@ -110,6 +110,12 @@ def test_every_switch_has_an_opposite():
         (["--preset", "mvtec_mian"], "invalid choice: 'mvtec_mian'"),
         (["--ablation", "wo_lara"], "did you mean 'wo_lora'"),
         (["--scale_context_kernel", "4"], "expects an odd number, found 4"),
+        (
+            ["--use_patch_memory", "--patch_memory_shallow", "1", "2", "3"],
+            "--patch_memory_shallow expects one number, or one for each of the 2 memories of --patch_memory_pooling, found 3",
+        ),
+        (["--use_patch_memory", "--patch_memory_directions", "8", "8", "8"], "--patch_memory_directions expects one"),
+        (["--channel_shares", "roots"], "channel_shares"),
         (["--config", "absent.yaml"], "absent.yaml cannot be read"),
         (["--resume", "--overwrite"], "contradict each other"),
         (["--vit_blocks", "3"], "it belongs to --backbone_type vit"),

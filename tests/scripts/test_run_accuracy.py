@@ -70,6 +70,10 @@ def test_peers_see_what_the_preset_sees():
     assert sorted(names) == sorted(one.name for one in experiments)
     assert {value(command, "--seed") for command in commands} == {"4"}
     preset = parse(printed("preset", BACKBONES=LITE)[0][2:])[0]
+    shared = ("--embed_dim", "--channel_shares", "--backbone_weights")
+    theirs, ours = printed("peers", BACKBONES=RESNET), parse(printed("preset", BACKBONES=RESNET)[0][2:])[0]
+    assert {tuple(value(command, flag) for flag in shared) for command in theirs} == {("384", "root", "/w")}
+    assert (ours.run.features.embed_dim, ours.ablation.extractor.shares) == (384, "root")
     for one in experiments:
         assert one.resolved.ablation.extractor == preset.ablation.extractor
         mine, own = one.resolved.run, preset.run
@@ -95,6 +99,20 @@ def test_few_images_are_the_same_for_the_preset_and_its_peers():
         assert value(command, "--task_classes") == "nut"
 
 
+def test_each_undone_run_is_the_preset_but_for_one_choice():
+    for backbone, count in ((LITE, 9), (RESNET, 11)):
+        preset = parse(printed("preset", BACKBONES=backbone)[0][2:])[0]
+        commands = printed("undone", BACKBONES=backbone)
+        assert len(commands) == count
+        for command in commands:
+            undone = parse(command[2:])[0]
+            name = undone.run.output.experiment_name
+            assert undone.run.output.log_dir == f"/out/{backbone}/undone", name
+            assert undone.run.training == preset.run.training, name
+            assert undone.ablation != preset.ablation or undone.run.data != preset.run.data, name
+    assert [value(one, "--experiment_name") for one in printed("undone", BACKBONES=LITE, UNDO="no_ramp")] == ["no_ramp"]
+
+
 @pytest.mark.parametrize(("words", "env", "sentence"), [
     (["peer"], {"DATA_PATH": "/d"}, "unknown part 'peer'"),
     ([], {}, "give the folder of the products"),
@@ -112,13 +130,13 @@ def test_a_failed_run_is_named_and_what_is_done_is_not_done_again(tmp_path):
     python.write_text(STUB.format(python=sys.executable, journal=str(journal)))
     python.chmod(0o755)
     env = {"PYTHON": str(python), "OUT": str(tmp_path / "out"), "DATA_PATH": "/data", "BACKBONES": LITE,
-           "SEEDS": "0", "IMAGES": "5", "JOBS": "2"}  # fmt: skip
+           "SEEDS": "0", "IMAGES": "5", "JOBS": "2", "UNDO": "no_ramp"}  # fmt: skip
     done = call(**env)
     assert done.returncode == 1
     assert done.stderr.count("\nfailed ") == 1
     assert f"{LITE}/peers/dfm (exit code 3): {tmp_path}/out/console/{LITE}/peers/dfm.log" in done.stderr
     lines = journal.read_text().splitlines()
-    assert len(lines) == 2 + 6 + 2 + 1
+    assert len(lines) == 2 + 1 + 6 + 2 + 1
     assert lines[-1].startswith(f"scripts/analyze_accuracy.py {tmp_path}/out --output_dir {tmp_path}/out/tables")
     again = call("preset", "fewshot", **env)
     assert again.returncode == 0

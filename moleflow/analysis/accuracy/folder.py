@@ -8,7 +8,7 @@ from pathlib import Path
 from moleflow.analysis.statistics.finished import FinishedRun, finished_run
 from moleflow.utils.errors import MoleflowError, UsageError
 
-PRESET, PEERS, FEW = "preset", "peers", "fewshot"
+PRESET, UNDONE, PEERS, FEW = "preset", "undone", "peers", "fewshot"
 """Folders below a backbone's."""
 STREAM = re.compile(r"(?P<order>given|reversed)-s(?P<seed>\d+)")
 FEW_STREAM = re.compile(r"n(?P<images>\d+)-s(?P<seed>\d+)")
@@ -21,12 +21,14 @@ class Backbone:
     Attributes:
         name: of the backbone.
         preset: the preset's runs, called ORDER-sSEED.
+        undone: choice of the preset -> a run without it.
         peers: experiment -> its run.
         few: number of training images -> ``PRESET`` or experiment -> its runs, one a seed.
     """
 
     name: str
     preset: tuple[FinishedRun, ...]
+    undone: Mapping[str, FinishedRun]
     peers: Mapping[str, FinishedRun]
     few: Mapping[int, Mapping[str, tuple[FinishedRun, ...]]]
 
@@ -51,11 +53,12 @@ def read_folder(folder: Path) -> tuple[list[Backbone], list[str]]:
 
 def _backbone(place: Path, trouble: list[str]) -> Backbone:
     preset = [one for one in sorted((place / PRESET).glob("*")) if STREAM.fullmatch(one.name)]
+    undone = sorted((place / UNDONE).glob("*"))
     peers = sorted(one.parent for one in (place / PEERS).glob("*/run"))
     streams = _runs({one.name: one for one in preset}, trouble)
     return Backbone(
-        place.name, tuple(streams.values()), _runs({one.name: one / "run" for one in peers}, trouble),
-        _few(place / FEW, trouble),
+        place.name, tuple(streams.values()), _runs({one.name: one for one in undone}, trouble),
+        _runs({one.name: one / "run" for one in peers}, trouble), _few(place / FEW, trouble),
     )  # fmt: skip
 
 

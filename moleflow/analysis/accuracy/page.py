@@ -15,9 +15,11 @@ from moleflow.analysis.accuracy.tables import (
     difference,
     differences_table,
     few_shot_table,
+    first_of,
     peers_table,
     runs_table,
     title_of,
+    undone_table,
 )
 from moleflow.analysis.accuracy.values import MEAN, Resampled, averaged, class_values, of_same_seeds
 from moleflow.analysis.output import Analysis, Picture
@@ -52,12 +54,13 @@ def accuracy_analysis(folder: Path, images: Images, resampling: Resampling, comm
     tables = {"runs": runs_table(backbones), "classes": classes_table(backbones), "peers": peers_table(backbones)}
     tables |= _known(
         differences=differences_table(backbones, resampled),
+        undone=undone_table(backbones, resampled),
         few_shot=few_shot_table(backbones, resampled),
         defects=defects_table(backbones),
     )
-    found = {one.name: worst_of(_first(one)) for one in backbones}
+    found = {one.name: worst_of(first_of(one)) for one in backbones}
     tables |= _known(failures=failures_table({name: chosen for name, (chosen, _) in found.items()}))
-    shown = {one.name: pictures(*found[one.name], images(_first(one), found[one.name][0])) for one in backbones}
+    shown = {one.name: pictures(*found[one.name], images(first_of(one), found[one.name][0])) for one in backbones}
     figures = [Picture(f"failures_{n}", drawn(own), CAPTION.format(n)) for n, own in shown.items() if own]
     finding = [sentence for one in backbones for sentence in _finding(one, resampled)]
     finding += [f"Left out: {sentence}." for sentence in trouble]
@@ -67,11 +70,6 @@ def accuracy_analysis(folder: Path, images: Images, resampling: Resampling, comm
 def _known(**tables: Table) -> dict[str, Table]:
     """Those that have a row."""
     return {name: table for name, table in tables.items() if table.rows}
-
-
-def _first(one: Backbone) -> FinishedRun:
-    """The run that failures are shown of: the first seed, in the order given where it was run so."""
-    return min(one.preset, key=lambda run: (not run.name.startswith("given"), run.record["seed"]))
 
 
 def _finding(one: Backbone, resampled: Resampled) -> list[str]:

@@ -27,6 +27,8 @@ TITLES = {
 }  # fmt: skip
 COMPARED = {"image_auroc": "image AUROC", "pixel_ap": "pixel AP"}
 POOLED = ("raw", "calibrated")
+NORMAL_95 = 1.96
+"""Standard errors on either side that hold 95 % of a normal distribution."""
 Value = TypeVar("Value")
 
 
@@ -82,6 +84,21 @@ def differences_table(backbones: Sequence[Backbone], resampled: Resampled) -> Ta
     return Table("Differences to the peers", ("backbone", "peer", "class", *parts), tuple(rows), note)
 
 
+def undone_table(backbones: Sequence[Backbone], resampled: Resampled) -> Table:
+    """A row for each choice of the preset: what it adds, with its bootstrap interval."""
+    rows = [
+        (one.name, choice, *_effect((first_of(one),), (run,), resampled))
+        for one in backbones for choice, run in one.undone.items()
+    ]  # fmt: skip
+    parts = [f"{title} {part}" for title in COMPARED.values() for part in ("without", "effect", "95 % from", "to")]
+    note = (
+        f"Mean over classes. Effect: the preset minus the same run without the choice, first seed, order given. 95 %: "
+        f"the effect ± 1.96 bootstrap standard errors over {resampled.resamples} resamplings of the test images, the "
+        "same for both; seed and order are held fixed."
+    )
+    return Table("What each choice adds", ("backbone", "without", *parts), tuple(rows), note)
+
+
 def few_shot_table(backbones: Sequence[Backbone], resampled: Resampled) -> Table:
     """A row for each number of training images and method."""
     rows = [
@@ -110,6 +127,11 @@ def defects_table(backbones: Sequence[Backbone]) -> Table:
 def title_of(method: str) -> str:
     """A method's name, written out."""
     return TITLES.get(method, method)
+
+
+def first_of(one: Backbone) -> FinishedRun:
+    """The preset's run of the first seed, in the order given where it was run so."""
+    return min(one.preset, key=lambda run: (not run.name.startswith("given"), run.record["seed"]))
 
 
 def difference(first: Sequence[FinishedRun], second: Sequence[FinishedRun], name: str, metric: str) -> float | None:
@@ -146,6 +168,16 @@ def _compared(
         cells += [averaged(first, name, metric), averaged(second, name, metric)]
         cells += [difference(first, second, name, metric), resampled.difference_error(first, second, name, metric)]
     return [_percent(cell) for cell in cells]
+
+
+def _effect(first: Sequence[FinishedRun], second: Sequence[FinishedRun], resampled: Resampled) -> list[Cell]:
+    cells: list[Cell] = []
+    for metric in COMPARED:
+        gap, error = difference(first, second, MEAN, metric), resampled.difference_error(first, second, MEAN, metric)
+        spread = None if gap is None or error is None else NORMAL_95 * error
+        cells += [_percent(averaged(second, MEAN, metric)), _percent(gap)]
+        cells += [None, None] if gap is None or spread is None else [100 * (gap - spread), 100 * (gap + spread)]
+    return cells
 
 
 def _few_row(

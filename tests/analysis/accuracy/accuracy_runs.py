@@ -33,10 +33,11 @@ def write_peer(place: Path, seed: int = 0, gain: float = 1.0) -> Path:
 
 
 def write_folder(folder: Path, **flags: Any) -> Path:
-    """Three runs of the preset, a weaker and a stronger peer, and two numbers of images."""
+    """Three runs of the preset, one without a choice, a weaker and a stronger peer, and two numbers of images."""
     lite = folder / LITE
     for order, seed in (("given", 0), ("given", 1), ("reversed", 0)):
         write_run(lite / "preset" / f"{order}-s{seed}", seed, gain=1.0, **flags)
+    write_run(lite / "undone" / "no_ramp", gain=0.6)
     write_peer(lite / "peers" / "padim", gain=0.3)
     write_peer(lite / "peers" / "patchcore_10", gain=2.5)
     for images, gain in ((5, 0.5), (10, 1.5)):

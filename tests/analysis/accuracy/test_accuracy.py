@@ -53,6 +53,7 @@ def test_a_folder_is_read_by_place(folder):
     assert one.name == LITE
     assert [run.name for run in one.preset] == ["given-s0", "given-s1", "reversed-s0"]
     assert list(one.peers) == ["padim", "patchcore_10"]
+    assert list(one.undone) == ["no_ramp"]
     assert {images: {name: len(runs) for name, runs in methods.items()} for images, methods in one.few.items()} == {
         images: {"preset": 2, "patchcore_10": 2} for images in (5, 10)
     }
@@ -85,6 +86,18 @@ def test_differences_are_of_exact_values_and_errors_of_joint_resamplings(folder,
 
     slow = [np.mean([auroc(1.0, seed, w) for seed in (0, 1, 0)]) - auroc(0.3, 0, w) for w in weights]
     assert found["image AUROC SE"] == pytest.approx(100 * np.std(slow, ddof=1))
+
+
+def test_a_choice_adds_what_the_first_run_has_ahead_of_the_run_without_it(folder, tables):
+    (one,), _ = read_folder(folder)
+    without = [one.undone["no_ramp"]]
+    found = row(tables["undone"], LITE, "no_ramp")
+    gap = difference(one.preset[:1], without, MEAN, "image_auroc")
+    error = Resampled(50, 0).difference_error(one.preset[:1], without, MEAN, "image_auroc")
+    assert found["image AUROC effect"] == pytest.approx(100 * gap)
+    assert gap > 0 < error
+    assert found["image AUROC to"] - found["image AUROC 95 % from"] == pytest.approx(100 * 2 * 1.96 * error)
+    assert found["image AUROC without"] == pytest.approx(100 * averaged(without, MEAN, "image_auroc"))
 
 
 def test_the_error_of_a_run_against_itself_is_nothing(folder):
@@ -145,7 +158,7 @@ def test_the_script_writes_tables_and_shows_failures(tmp_path, monkeypatch, caps
     assert analyze_accuracy.main(words) == 0
     assert capsys.readouterr().out.startswith(f"{LITE}, 3 runs, mean over classes: image AUROC ")
     assert {file.stem for file in out.glob("*.csv")} == {
-        "runs", "classes", "peers", "differences", "few_shot", "defects", "failures"
+        "runs", "classes", "peers", "differences", "undone", "few_shot", "defects", "failures"
     }  # fmt: skip
     assert (out / f"failures_{LITE}.png").stat().st_size > 5000
     assert (out / "failures.csv").read_text().count("\n") == 11
