@@ -112,7 +112,7 @@ def test_every_switch_has_an_opposite():
         (["--scale_context_kernel", "4"], "expects an odd number, found 4"),
         (
             ["--use_patch_memory", "--patch_memory_shallow", "1", "2", "3"],
-            "--patch_memory_shallow expects one number, or one for each of the 2 memories of --patch_memory_pooling, found",
+            "--patch_memory_shallow expects one number, or one for each of the 2 memories of",
         ),
         (["--use_patch_memory", "--patch_memory_directions", "8", "8", "8"], "--patch_memory_directions expects one"),
         (["--channel_shares", "roots"], "channel_shares"),
