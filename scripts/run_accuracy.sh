@@ -61,7 +61,7 @@ features_of() {  # features_of BACKBONE -> PRESET, and the array FEATURES, which
     [ "$1" = resnet50_v1 ] || return 0
     [ -n "${WEIGHTS:-}" ] || misuse "give the weights of resnet50_v1: WEIGHTS=… scripts/run_accuracy.sh"
     PRESET=realstream_resnet50
-    FEATURES+=(--backbone_weights "$WEIGHTS" --embed_dim 384 --channel_shares root)
+    FEATURES+=(--backbone_weights "$WEIGHTS")
 }
 
 add_preset() {  # add_preset NAME SEED FLAG…
@@ -84,7 +84,7 @@ add_undone() {  # add_undone CHOICE FLAGS: where UNDO names it or nothing
 
 add_peer() {  # add_peer FOLDER EXPERIMENT SEED FLAG…
     add_command "$1/$2" scripts/run_experiments.py --config scripts/accuracy.yaml --only "$2" --out "$LOG_DIR/$1" \
-        --data_path "$DATA_PATH" --seed "$3" "${FEATURES[@]}" "${@:4}"
+        --data_path "$DATA_PATH" --preset "$PRESET" --seed "$3" "${FEATURES[@]}" "${@:4}"
 }
 
 for backbone in "${BACKBONES[@]}"; do

@@ -24,6 +24,7 @@ from moleflow.utils.text import refuse_unknown
 STRONGER = {
     "data_path": ("DIR", str, "The dataset's folder, of every experiment."),
     "dataset": ("NAME", str, "Its layout, of every experiment."),
+    "preset": ("NAME", str, "The preset of every experiment."),
     "backbone_name": ("NAME", str, "The backbone of every experiment."),
     "backbone_weights": ("FILE", str, "Its weights."),
     "feature_cache": ("DIR", str, "Folder of cached features (default: feature_cache in --out)."),

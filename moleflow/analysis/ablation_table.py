@@ -98,7 +98,8 @@ def words(flags: Mapping[str, Any]) -> str:
 def _spelled(flag: str, value: Any) -> str:
     if isinstance(value, bool):
         return flag if value else negation(flag)
-    return f"{flag} {value:g}" if isinstance(value, int | float) else f"{flag} {value}"
+    values = value if isinstance(value, list | tuple) else [value]
+    return " ".join([flag, *(f"{one:g}" if isinstance(one, int | float) else str(one) for one in values)])
 
 
 def _how(measured: Mapping[str, Any] | None) -> str:

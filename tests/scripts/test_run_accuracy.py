@@ -66,14 +66,14 @@ def test_peers_see_what_the_preset_sees():
     commands = printed("peers", BACKBONES=LITE, SEEDS="4 5", CLASSES="a b", LAUNCH="nice -n 1")
     assert all(command[:3] == ["nice", "-n", "1"] for command in commands)
     names = [value(command, "--only") for command in commands]
-    experiments = read_experiments(ROOT / "scripts" / "accuracy.yaml", {"task_classes": ["a", "b"]})
+    flags = {"task_classes": ["a", "b"], "preset": "realstream_resnet50", "backbone_weights": "/w"}
+    experiments = read_experiments(ROOT / "scripts" / "accuracy.yaml", flags)
     assert sorted(names) == sorted(one.name for one in experiments)
     assert {value(command, "--seed") for command in commands} == {"4"}
-    preset = parse(printed("preset", BACKBONES=LITE)[0][2:])[0]
-    shared = ("--embed_dim", "--channel_shares", "--backbone_weights")
-    theirs, ours = printed("peers", BACKBONES=RESNET), parse(printed("preset", BACKBONES=RESNET)[0][2:])[0]
-    assert {tuple(value(command, flag) for flag in shared) for command in theirs} == {("384", "root", "/w")}
-    assert (ours.run.features.embed_dim, ours.ablation.extractor.shares) == (384, "root")
+    preset = parse(printed("preset", BACKBONES=RESNET)[0][2:])[0]
+    for backbone, name in ((LITE, "realstream"), (RESNET, "realstream_resnet50")):
+        commands = printed("preset", "peers", BACKBONES=backbone)
+        assert {value(command, "--preset") for command in commands} == {name}
     for one in experiments:
         assert one.resolved.ablation.extractor == preset.ablation.extractor
         mine, own = one.resolved.run, preset.run
