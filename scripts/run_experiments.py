@@ -16,6 +16,7 @@ from pathlib import Path
 from here import guarded
 
 from moleflow.config.cli import Parser
+from moleflow.config.presets import PRESETS
 from moleflow.experiments.conditions import read_experiments
 from moleflow.experiments.run import FIGURE, TABLE, Experiments
 from moleflow.utils.interrupt import listening
@@ -53,6 +54,7 @@ def main(words: Sequence[str]) -> int:
     given = parser().parse_args(words)
     stronger = {name: getattr(given, name) for name in (*STRONGER, "task_classes")}
     flags = {name: value for name, value in stronger.items() if value not in (None, "")}
+    refuse_unknown("--preset", [given.preset] if given.preset else [], PRESETS)
     experiments = read_experiments(given.config, flags)
     refuse_unknown("--only", given.only, {one.name: one for one in experiments})
     if given.check:

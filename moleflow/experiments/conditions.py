@@ -70,7 +70,7 @@ def read_experiments(path: Path, flags: Mapping[str, Any] | None = None) -> list
 
     Args:
         path: JSON or YAML.
-        flags: of run_moleflow.py, stronger than the file.
+        flags: of run_moleflow.py, stronger than the file; ``preset`` may be among them.
 
     Raises:
         UsageError: something in it is wrong; the sentence names the line.
@@ -171,8 +171,9 @@ class _Settings:
         Raises:
             UsageError: they contradict each other.
         """
-        flags = dict(self.flags)
+        flags, stronger = dict(self.flags), dict(stronger)
         preset, ablation = flags.pop("preset", PRESET), flags.pop("ablation", None)
+        preset = stronger.pop("preset", preset)
         layers: dict[str, Mapping[str, Any]] = {
             "preset": {**PRESETS[preset].flags, "experiment_name": None},
             "ablation": ABLATIONS[ablation].flags if ablation else {},
