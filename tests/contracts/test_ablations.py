@@ -26,8 +26,8 @@ BASE = {"num_coupling_layers": 2, "scale_context_kernel": 5, "lora_rank": 4, "lo
 TRAINING = TrainingConfig(num_steps=3, batch_size=4, lr=5e-3)
 TASKS = tuple(Task((name,), index) for index, name in enumerate("abc"))
 ROWS = [name for name, row in ABLATIONS.items() if not row.reference]
-NOT_SEEN_HERE = ("rotation_aug", "stn", "channels_by_root", "border_ramp", "tail_r_001", "tail_r_005", "tail_r_010", "agg_spatial_cluster",
-                 "threshold_pareto")  # fmt: skip
+NOT_SEEN_HERE = ("rotation_aug", "stn", "channels_by_root", "border_ramp", "tail_r_001", "tail_r_005", "tail_r_010",
+                 "agg_spatial_cluster", "threshold_pareto")  # fmt: skip
 """Rows whose effect needs images, more of them or a finer grid: tests of their parts and tests/end_to_end show it."""
 
 
