@@ -180,6 +180,16 @@ RULES = (
         "--no_freeze_spatial_mixer or --no_freeze_scale_context it goes on learning: use 1, or freeze it.",
     ),
     Rule(
+        lambda ablation, run: _calibrates_on_all(run) and not isinstance(ablation.patch_memory, v.PatchMemory),
+        "--calibration_images all is ignored: only what --use_patch_memory keeps can do without an image.",
+        lambda ablation, run: (ablation, _calibrated_on_held_out(run)),
+    ),
+    Rule(
+        lambda ablation, run: _calibrates_on_all(run) and run.training.calibration_folds > 1,
+        "--calibration_images all is ignored: --calibration_folds scores the training images by experts of their own.",
+        lambda ablation, run: (ablation, _calibrated_on_held_out(run)),
+    ),
+    Rule(
         lambda ablation, run: run.output.resume and run.output.overwrite,
         "--resume and --overwrite contradict each other; give one of them.",
     ),
@@ -195,6 +205,14 @@ def _without_views(ablation: AblationConfig) -> AblationConfig:
 def _has_finest(ablation: AblationConfig) -> bool:
     memory = ablation.patch_memory
     return isinstance(memory, v.PatchMemory) and 1 in memory.poolings
+
+
+def _calibrates_on_all(run: RunConfig) -> bool:
+    return run.training.calibration_images == "all"
+
+
+def _calibrated_on_held_out(run: RunConfig) -> RunConfig:
+    return replace(run, training=replace(run.training, calibration_images="held_out"))
 
 
 def _without_cache(run: RunConfig) -> RunConfig:

@@ -80,6 +80,12 @@ class TrainingConfig:
         "the others, for more reference scores (1: none; K makes training K + 1 times as long).",
         low=1,
     )
+    calibration_images: str = knob(
+        "held_out",
+        "Where fewer than 50 images are held out: whose scores set thresholds and scales. held_out, or all: the "
+        "training images' as well, each compared with what --use_patch_memory keeps of the others.",
+        choices=("held_out", "all"),
+    )
     seed: int = knob(0, "Seed of everything.", low=0)
 
 

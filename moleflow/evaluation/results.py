@@ -32,7 +32,7 @@ class ClassResult:
         oracle: value of each of `METRICS` when every image is given to its own task's expert.
         routed: the same when the router chooses.
         routing_accuracy: share of the class's test images sent to the right task; None without a router.
-        reference_n: normal images of its task, not trained on, that calibration and threshold rest on.
+        reference_n: normal images of its task, each scored as a new one, that calibration and threshold rest on.
         unknown: share of its test images called unknown, for "normal" and "defect"; None without an open set.
         promised_rate: share of normal images that its task's threshold promised to exceed at most.
         decisions: for "routed" and "oracle" the value of each of `DECISION_METRICS` at the thresholds.

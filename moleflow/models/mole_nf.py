@@ -1,6 +1,6 @@
 """MoLE-Flow: the whole model, from image to scores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -246,14 +246,14 @@ class MoLEFlow(nn.Module):
         tell_experts_changed(self)
 
     @torch.no_grad()
-    def calibrate(self, task: Task, held_out: Batches, rate: float, crossed: Sequence[Scores] = ()) -> None:
+    def calibrate(self, task: Task, held_out: Batches, rate: float, crossed: Iterable[Scores] = ()) -> None:
         """Learn what held-out normal images say: scales and thresholds.
 
         Args:
             task: a finished task.
             held_out: features of normal images that it was not trained on.
             rate: share of normal images that may exceed its threshold.
-            crossed: scores of further normal images, by experts that were not trained on them.
+            crossed: scores of further normal images, as if they were new to the expert; taken once scales are known.
         """
         self.learn_scales(task, held_out)
         found = self._joined([*crossed, self.scored(task, held_out)])

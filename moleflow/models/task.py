@@ -5,6 +5,7 @@ and which parts learn without gradients when a task starts, when it ends, and fr
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 from urllib.parse import quote
@@ -41,6 +42,20 @@ class LearnsFromHeldOut(Protocol):
 
     def learn_from_held_out(self, task: Task, held_out: Batches, model: Any) -> None:
         """Learn what this part keeps of them; ``model`` is the whole model."""
+
+
+@runtime_checkable
+class KeepsPieces(Protocol):
+    """A part that keeps pieces of its task's training images, and can do without those of one (a memory of patches).
+
+    Attributes:
+        images: of how many images it knows which pieces are theirs.
+    """
+
+    images: int
+
+    def without(self, image: int) -> AbstractContextManager[None]:
+        """Do without the pieces of the image of that number, in the order in which they were last learned from."""
 
 
 @runtime_checkable

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,8 @@ from moleflow.config.run import TrainingConfig
 from moleflow.config.task import Task
 from moleflow.extractors.task_features import TaskFeatures
 from moleflow.losses.terms import LossTerm, Step
-from moleflow.models.mole_nf import MoLEFlow
+from moleflow.models.mole_nf import MoLEFlow, Scores
+from moleflow.models.scoring.calibration import FEW
 from moleflow.models.task import (
     HasChoices,
     Learner,
@@ -24,7 +26,7 @@ from moleflow.models.task import (
 )
 from moleflow.trainer.choosing import keep_likeliest, mean_nll
 from moleflow.trainer.course import Course, Log
-from moleflow.trainer.cross_fitting import Fold, cross_fitted
+from moleflow.trainer.cross_fitting import Fold, cross_fitted, without_themselves
 from moleflow.trainer.descent import Descent, Motion, noise_of
 from moleflow.trainer.memory import steps_in_memory, undone_without_memory
 from moleflow.trainer.progress_file import NoProgress
@@ -113,7 +115,8 @@ class ContinualTrainer:
             self._descend(course, slow, course.log)
         self._protect(task, normal)
         self.model.finish_task(task, normal.batches, getattr(torch, self.config.expert_dtype))
-        self.model.calibrate(task, held_out.batches, self.config.false_alarm_rate, crossed)
+        as_new = self._as_new(task, normal, held_out)
+        self.model.calibrate(task, held_out.batches, self.config.false_alarm_rate, chain(crossed, as_new))
         return course.batch_size
 
     def pretrain(self, normal: TaskFeatures, batch_size: int | None = None) -> int:
@@ -134,6 +137,11 @@ class ContinualTrainer:
         course = alone._begin(task, normal, held_out, batch_size)
         alone._fit(course, held_out, alone._fast(course))
         self.model.finish_task(task, normal.batches, getattr(torch, self.config.expert_dtype))
+
+    def _as_new(self, task: Task, normal: TaskFeatures, held_out: TaskFeatures) -> Iterable[Scores]:
+        if self.config.calibration_images == "all" and 0 < len(held_out) < FEW:
+            return without_themselves(self.model, task, normal.batches, held_out.batches)
+        return ()
 
     def steps_for(self, images: int, epochs: int | None = None, batch_size: int | None = None) -> int:
         """Optimizer steps for that many training images: ``epochs`` (default: the task's), cut at ``num_steps``."""

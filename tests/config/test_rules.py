@@ -31,6 +31,10 @@ RESOLVED = {
     ),
     "--use_stn": lambda ablation, run: not run.features.cache_features,
     "--score_aggregation_mode adaptive": lambda ablation, run: ablation.aggregation == v.Adaptive(),
+    "--calibration_images all": lambda ablation, run: run.training.calibration_images == "held_out",
+    "--calibration_images all --use_patch_memory --calibration_folds 3": lambda ablation, run: (
+        (run.training.calibration_images, run.training.calibration_folds) == ("held_out", 3)
+    ),
     "--use_multiscale_consistency": lambda ablation, run: ablation.consistency == v.MultiscaleConsistency(),
     "--use_improved_dual_branch": lambda ablation, run: ablation.scorer == v.DualBranch("improved"),
 }
@@ -54,6 +58,7 @@ SILENT = (
     "--use_dsm --dsm_mode nll_only",
     "--use_rotation_aug --resize fit",
     "--calibration_folds 3",
+    "--calibration_images all --use_patch_memory",
     "--val_fraction 0",
     "--map_source finest --use_patch_memory",
     "--score_aggregation_mode adaptive --pseudo_margin_weight 0.1",

@@ -62,7 +62,7 @@ def test_forgetting_routing_and_pooled_values_follow() -> None:
 def test_decisions_stand_beside_the_promise_and_what_they_rest_on() -> None:
     *_, decisions, counts = printed(100, results())
     assert decisions == "decisions: recall 65.0, precision 65.0, false alarms 65.0 (promised 5.0)"
-    assert counts == "thresholds rest on 5 to 8 normal images a task, not trained on"
+    assert counts == "thresholds rest on 5 to 8 normal images a task, each scored as a new one"
     older = results()
     del older["final"]["decisions"]
     assert not any("decisions" in line for line in printed(100, older))

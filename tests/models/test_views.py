@@ -166,6 +166,30 @@ def test_a_kept_number_takes_a_byte_and_is_right_to_half_a_step():
     assert off.max() <= 0.501 * steps.max()
 
 
+def test_a_memory_does_without_the_patches_of_an_image():
+    bank = Bank(3, 2)
+    bank.keep(torch.tensor([[0.0, 0.0], [3.0, 0.0], [9.0, 0.0]]), torch.tensor([4, 4, 6]), 7)
+    patches = torch.tensor([[[0.0, 0.0], [8.0, 0.0]]])
+    for image, expected in ((5, [0.0, 1.0]), (4, [9.0, 1.0]), (6, [0.0, 5.0])):
+        with bank.without(image):
+            torch.testing.assert_close(bank(patches), torch.tensor([expected]), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(bank(patches), torch.tensor([[0.0, 1.0]]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("pooling", [1, 2])
+def test_a_memory_knows_whose_patches_it_keeps_until_it_is_stored(pooling: int):
+    view, task = PatchMemory((4, 4, 3), pooling, size=20), Task(("a",), 0)
+    view.coordinates.begin(task)
+    view.banks.begin(task)
+    features = torch.randn(7, 4, 4, 3, generator=torch.Generator().manual_seed(0))
+    features += torch.arange(7).reshape(7, 1, 1, 1) * 100  # a patch's size tells the image
+    view.end_task(task, lambda: [Batch(part, torch.zeros(len(part))) for part in features.split(4)])
+    bank = view.banks["a"]
+    assert bank.images == 7
+    assert torch.equal(bank.owners, bank.patches.mean(1).div(100).round().long())
+    assert not {"owners", "images"} & bank.state_dict().keys()
+
+
 def test_a_pooled_memory_compares_means_of_cells():
     view = PatchMemory((4, 4, 3), pooling=2, size=5)
     task = Task(("a",), 0)
@@ -173,7 +197,7 @@ def test_a_pooled_memory_compares_means_of_cells():
     view.banks.begin(task)
     features = torch.randn(2, 4, 4, 3, generator=torch.Generator().manual_seed(0))
     means = features.unflatten(1, (2, 2)).unflatten(3, (2, 2)).mean((2, 4)).flatten(1, 2)
-    view.banks["a"].keep(covering(means.flatten(0, 1), 5, 10))
+    view.banks["a"].keep(means.flatten(0, 1)[covering(means.flatten(0, 1), 5, 10)])
     moved = means + torch.tensor([0.0, 0.0, 50.0])
     torch.testing.assert_close(view.places(features), means)
     torch.testing.assert_close(view.judge(moved, "a"), torch.cdist(moved, view.banks["a"].patches).amin(2))

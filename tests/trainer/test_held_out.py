@@ -1,5 +1,6 @@
-"""What calibrates a task never trains it: by the features themselves. And cross-fitting leaves no trace but scores."""
+"""What calibrates a task never trains it: by the features themselves. Scoring training images leaves no trace."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -24,6 +25,7 @@ from moleflow.losses.build import build_loss
 from moleflow.models.mole_nf import MoLEFlow
 from moleflow.models.task import base_state, expert_state
 from moleflow.trainer.continual_trainer import ContinualTrainer
+from moleflow.trainer.cross_fitting import without_themselves
 
 TASKS = (Task(("a",), 0), Task(("b",), 1))
 EVERYTHING = replace(
@@ -139,6 +141,84 @@ def test_a_left_out_image_is_scored_by_an_expert_that_has_not_seen_it():
     seen = model.score_as(normal.features[:1], "a").images
     assert len(model.reference["a"].scores) == 12
     assert model.reference["a"].scores[-1] > seen[0], "trained on it, the final expert finds it likelier"
+
+
+REMEMBERED = replace(TINY, patch_memory=PatchMemory(size=30, poolings=(1, 2)))
+ALL = replace(TRAINING, calibration_images="all")
+
+
+def trained_on(normal: Part, held_out: Part, config: AblationConfig = REMEMBERED, training=ALL) -> MoLEFlow:
+    model = tiny_model(config)
+    ContinualTrainer(model, build_loss(config), training, lambda *_: None).train(TASKS[0], normal, held_out)
+    return model
+
+
+def test_training_images_are_scored_without_what_is_kept_of_them():
+    normal, held_out = Part("a", 12, 0), Part("a", 6, 1)
+    model = trained_on(normal, held_out)
+    expected = []
+    for image in range(12):
+        alone = copy.deepcopy(model)
+        for view in alone.fusion.views:
+            bank = view.banks["a"]
+            bank.codes, bank._lengths = bank.codes[bank.owners != image], None
+        expected.append(alone.score_as(normal.features[image : image + 1], "a").images)
+    held = model.score_as(held_out.features, "a").images.double()
+    expected = torch.cat(expected).double()
+    expected += held.mean() - expected.mean()
+    found = model.reference["a"].scores
+    torch.testing.assert_close(found, torch.cat([expected, held]).sort().values, rtol=1e-4, atol=1e-4)
+    (scores,) = without_themselves(model, TASKS[0], normal.batches, held_out.batches)
+    torch.testing.assert_close(model.aggregation(scores.patches, "a"), scores.images)
+
+
+def test_calibrating_on_all_images_changes_reference_scores_and_no_other_byte():
+    config = replace(EVERYTHING, patch_memory=PatchMemory(size=30))
+    both = [trained_on(Part("a", 12, 0), Part("a", 6, 1), config, training) for training in (TRAINING, ALL)]
+    assert [len(model.reference["a"].scores) for model in both] == [6, 18]
+    assert not torch.equal(*(model.decision.regions["a"].limits for model in both))
+    plain, all_images = ({**base_state(model), **expert_state(model, "a")} for model in both)
+    assert plain.keys() == all_images.keys()
+    for name, value in plain.items():
+        if not name.startswith(OWN):
+            assert torch.equal(value, all_images[name]), name
+
+
+@pytest.mark.parametrize(
+    ("training", "held_out", "config"),
+    [
+        pytest.param(12, 60, REMEMBERED, id="enough are held out"),
+        pytest.param(12, 0, REMEMBERED, id="none is held out"),
+        pytest.param(12, 6, TINY, id="no memory"),
+        pytest.param(1, 6, REMEMBERED, id="one image"),
+    ],
+)
+def test_held_out_images_calibrate_alone_where_no_others_can(training: int, held_out: int, config: AblationConfig):
+    model = trained_on(Part("a", training, 0), Part("a", held_out, 1), config)
+    assert len(model.reference["a"].scores) == held_out
+
+
+def test_held_out_images_calibrate_alone_where_a_training_image_has_vanished():
+    model, normal, held_out = tiny_model(REMEMBERED), Part("a", 12, 0), Part("a", 6, 1)
+    finish = model.finish_task
+
+    def vanishing(*given) -> None:
+        finish(*given)
+        normal.features, normal.classes = normal.features[1:], normal.classes[1:]
+
+    model.finish_task = vanishing
+    ContinualTrainer(model, build_loss(REMEMBERED), ALL, lambda *_: None).train(TASKS[0], normal, held_out)
+    assert len(model.reference["a"].scores) == 6
+
+
+def test_copies_of_one_image_leave_no_infinite_score():
+    normal = Part("a", 3, 0)
+    normal.features[1:] = normal.features[0]
+    model = trained_on(normal, Part("a", 6, 1), replace(TINY, patch_memory=PatchMemory(size=30, poolings=(4,))))
+    bank = model.fusion.views[0].banks["a"]
+    assert len(bank.owners.unique()) == 1, "every patch is of one image"
+    assert len(model.reference["a"].scores) == 8
+    assert model.reference["a"].scores.isfinite().all()
 
 
 def test_without_folds_nothing_is_fitted_twice(monkeypatch):

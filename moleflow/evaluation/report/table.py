@@ -88,4 +88,5 @@ def _decision_lines(results: dict[str, Any]) -> Iterator[str]:
     yield f"decisions: recall {recall}, precision {precision}, false alarms {alarms} (promised {promised})"
     counts = [row["reference_n"] for row in results["per_class"].values()]
     few, many = min(counts), max(counts)
-    yield f"thresholds rest on {few}{f' to {many}' if many > few else ''} normal images a task, not trained on"
+    images = f"{few}{f' to {many}' if many > few else ''} normal images a task"
+    yield f"thresholds rest on {images}, each scored as a new one"

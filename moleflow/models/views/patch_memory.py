@@ -1,5 +1,8 @@
 """V3: distance to a small memory of the task's normal patches (PatchCore, Roth et al. 2022)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -36,12 +39,11 @@ def spread_out(points: Tensor, count: int) -> Tensor:
 
 
 def covering(patches: Tensor, count: int, candidates: int) -> Tensor:
-    """Those (count, D) of the patches (n, D) that cover them; which are looked at is drawn in a fixed way."""
+    """Indices (count,) of those patches (n, D) that cover them; which are looked at is drawn in a fixed way."""
     random = torch.Generator().manual_seed(0)
     projection = torch.randn(patches.shape[1], PROJECTION, generator=random).to(patches) / PROJECTION**0.5
     drawn = torch.randperm(len(patches), generator=random)[:candidates].to(patches.device)
-    rows = patches[drawn]
-    return rows[spread_out(rows @ projection, count)]
+    return drawn[spread_out(patches[drawn] @ projection, count)]
 
 
 def squared_length(points: Tensor) -> Tensor:
@@ -53,18 +55,25 @@ class Bank(nn.Module):
     """Normal patches to compare with, (size, D), in 8 bits a number: low + step·code, channel by channel.
 
     A step is 1/255 of what the channel spans, far below the distance of neighbouring patches, and a quarter of float32.
+
+    Attributes:
+        images: of how many images they are; 0 once that is forgotten, since files do not keep it.
     """
 
     codes: Tensor
     low: Tensor
     step: Tensor
+    owners: Tensor
 
     def __init__(self, size: int, dim: int):
         super().__init__()
         self.register_buffer("codes", torch.zeros(size, dim, dtype=torch.uint8))
         self.register_buffer("low", torch.zeros(dim, dtype=torch.float64))
         self.register_buffer("step", torch.zeros(dim, dtype=torch.float64))
+        self.register_buffer("owners", torch.zeros(size, dtype=torch.long), persistent=False)
+        self.images = 0
         self._lengths: Tensor | None = None
+        self._hidden: Tensor | None = None
 
     @property
     def patches(self) -> Tensor:
@@ -75,13 +84,25 @@ class Bank(nn.Module):
         """Forget the kept patches' lengths."""
         self._lengths = None
 
-    def keep(self, patches: Tensor) -> None:
-        """Keep patches (size, D)."""
+    def keep(self, patches: Tensor, owners: Tensor | None = None, images: int = 0) -> None:
+        """Keep patches (size, D); which of so many images each is of, (size,), is known until the program ends."""
         patches = patches.double()
         self.low.copy_(patches.amin(0))
         self.step.copy_((patches.amax(0) - self.low).clamp_min(TINY) / LEVELS)
         self.codes.copy_(((patches - self.low) / self.step).round())
+        self.images = 0 if owners is None else images
+        if owners is not None:
+            self.owners.copy_(owners)
         self.experts_changed()
+
+    @contextmanager
+    def without(self, image: int) -> Iterator[None]:
+        """Compare with the other images' patches alone."""
+        self._hidden = self.owners == image
+        try:
+            yield
+        finally:
+            self._hidden = None
 
     def forward(self, patches: Tensor) -> Tensor:
         """Distance of each patch to the nearest one kept, (B, P, D) -> (B, P).
@@ -91,9 +112,10 @@ class Bank(nn.Module):
         low, step, codes = self.low.to(patches), self.step.to(patches), self.codes.to(patches)
         if self._lengths is None:
             self._lengths = squared_length(step * codes)
+        lengths = self._lengths if self._hidden is None else self._lengths.masked_fill(self._hidden, torch.inf)
         rows = patches.flatten(0, 1) - low
         few = AT_ONCE.get(rows.device.type, len(rows))
-        nearest = [torch.addmm(self._lengths, some, codes.T, alpha=-2).amin(1) for some in (rows * step).split(few)]
+        nearest = [torch.addmm(lengths, some, codes.T, alpha=-2).amin(1) for some in (rows * step).split(few)]
         return (torch.cat(nearest) + squared_length(rows)).clamp_min(0).sqrt().unflatten(0, patches.shape[:2])
 
 
@@ -133,10 +155,11 @@ class PatchMemory(View):
     def end_task(self, task: Task, batches: Batches) -> None:
         """Find the task's coordinates and choose its patches; in all channels, so that what is rare in any is in."""
         coordinates, bank = self.coordinates[task.name], self.banks[task.name]
-        patches = torch.cat([self.places(batch.features).flatten(0, 1) for batch in batches()])
-        patches = coordinates.weighted(patches)
+        places = torch.cat([self.places(batch.features) for batch in batches()])
+        patches = coordinates.weighted(places.flatten(0, 1))
         coordinates.learn(patches)
-        bank.keep(coordinates.along(covering(patches, len(bank.codes), self.candidates)))
+        chosen = covering(patches, len(bank.codes), self.candidates)
+        bank.keep(coordinates.along(patches[chosen]), chosen // places.shape[1], len(places))
 
     def judge(self, places: Tensor, task: str) -> Tensor:
         """(B, P, D) -> (B, P)."""
