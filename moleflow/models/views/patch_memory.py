@@ -107,16 +107,21 @@ class Bank(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """Distance of each patch to the nearest one kept, (B, P, D) -> (B, P).
 
-        With a = x − low and b = step·code, ‖a − b‖² = ‖a‖² + (‖b‖² − 2·(step·a)·code), and ‖a‖² changes no minimum.
+        With a = x − low and b = step·code, ‖a − b‖² = ‖a‖² + (−2·step·a, 1)·(code, ‖b‖²): one product, and ‖a‖² changes
+        no minimum.
         """
-        low, step, codes = self.low.to(patches), self.step.to(patches), self.codes.to(patches)
+        away = patches.flatten(0, 1) - self.low.to(patches)
+        asked = torch.cat([away * (-2 * self.step.to(patches)), away.new_ones(len(away), 1)], dim=1)
+        kept = torch.cat([self.codes.to(patches), self._lengths_of(patches)[:, None]], dim=1)
+        few = AT_ONCE.get(away.device.type, len(away))
+        nearest = torch.cat([(some @ kept.T).amin(1) for some in asked.split(few)])
+        return (nearest + squared_length(away)).clamp_min(0).sqrt().unflatten(0, patches.shape[:2])
+
+    def _lengths_of(self, patches: Tensor) -> Tensor:
+        """‖b‖² (size,) of the kept patches in the type of those that are compared; infinite for hidden ones."""
         if self._lengths is None:
-            self._lengths = squared_length(step * codes)
-        lengths = self._lengths if self._hidden is None else self._lengths.masked_fill(self._hidden, torch.inf)
-        rows = patches.flatten(0, 1) - low
-        few = AT_ONCE.get(rows.device.type, len(rows))
-        nearest = [torch.addmm(lengths, some, codes.T, alpha=-2).amin(1) for some in (rows * step).split(few)]
-        return (torch.cat(nearest) + squared_length(rows)).clamp_min(0).sqrt().unflatten(0, patches.shape[:2])
+            self._lengths = squared_length(self.step.to(patches) * self.codes.to(patches))
+        return self._lengths if self._hidden is None else self._lengths.masked_fill(self._hidden, torch.inf)
 
 
 class PatchMemory(View):
