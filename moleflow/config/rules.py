@@ -117,7 +117,7 @@ RULES = (
         lambda ablation, run: run.data.val_fraction == 0 and ablation != _without_views(ablation),
         "--use_place_gaussian and --use_patch_memory are scaled by held-out images, and --val_fraction 0 leaves none: "
         "the flow scores alone.",
-        lambda ablation, run: (_without_views(ablation), run),
+        lambda ablation, run: (_without_views(ablation), _calibrated_on_held_out(run)),
     ),
     Rule(
         lambda ablation, run: run.features.cache_features and isinstance(ablation.image, v.SpatialTransformer),
@@ -182,6 +182,11 @@ RULES = (
     Rule(
         lambda ablation, run: _calibrates_on_all(run) and not isinstance(ablation.patch_memory, v.PatchMemory),
         "--calibration_images all is ignored: only what --use_patch_memory keeps can do without an image.",
+        lambda ablation, run: (ablation, _calibrated_on_held_out(run)),
+    ),
+    Rule(
+        lambda ablation, run: _calibrates_on_all(run) and isinstance(ablation.image, v.RandomRotation),
+        "--calibration_images all is ignored: with --use_rotation_aug memories keep an image under several angles.",
         lambda ablation, run: (ablation, _calibrated_on_held_out(run)),
     ),
     Rule(

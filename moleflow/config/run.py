@@ -82,8 +82,8 @@ class TrainingConfig:
     )
     calibration_images: str = knob(
         "held_out",
-        "Where fewer than 50 images are held out: whose scores set thresholds and scales. held_out, or all: the "
-        "training images' as well, each compared with what --use_patch_memory keeps of the others.",
+        "Where fewer than 50 images are held out: whose scores set thresholds and the scale of image scores. held_out, "
+        "or all: the training images' as well, each compared with what --use_patch_memory keeps of the others.",
         choices=("held_out", "all"),
     )
     seed: int = knob(0, "Seed of everything.", low=0)

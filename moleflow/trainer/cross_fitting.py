@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -47,10 +49,10 @@ def cross_fitted(
 def without_themselves(model: MoLEFlow, task: Task, training: Batches, held_out: Batches) -> Iterator[Scores]:
     """Scores of each training image by its own expert without the pieces of it, moved to the held-out images' mean.
 
-    A memory is a leave-one-out estimator for free: what it keeps of an image is passed over while that one is scored
+    A memory is a leave-one-out estimator for free: it does without what it keeps of an image while that one is scored
     (the jackknife of Quenouille 1949; as thresholds, Barber et al. 2021). The flow has seen the image, and the other
-    images' patches were chosen to be far from its own, so the mean is off, one way or the other, but not the spread:
-    s_i − mean(s) + mean(held-out scores).
+    images' patches were chosen to be far from its own, so the mean is off, one way or the other; how much images
+    differ is told well. Each class is moved by itself: s_i − mean(s) + mean(held-out scores).
 
     Nothing where no part keeps pieces, where one does not know whose they are, or where images have vanished since.
 
@@ -58,19 +60,30 @@ def without_themselves(model: MoLEFlow, task: Task, training: Batches, held_out:
         model: the expert is finished, and its scales are learned.
         task: the task.
         training: features of the images it was trained on, as they were when it was finished.
-        held_out: features of normal images that it was not trained on, one at least.
+        held_out: features of normal images of every class that it was not trained on.
     """
     parts = [part for part in parts_of(model, task.name) if isinstance(part, KeepsPieces)]
     if not parts or not all(part.images for part in parts):
         return
-    images = enumerate(image for batch in training() for image in batch.features.split(1))
-    found = [_without(model, task, parts, *image) for image in images]
-    if any(part.images != len(found) for part in parts):
+    numbers = count()
+    left_out, classes = _joined(training, lambda image: _without(model, task, parts, next(numbers), image), 1)
+    if any(part.images != len(classes) for part in parts):
         return
-    patches, scores = map(torch.cat, zip(*found, strict=True))
-    known = scores.isfinite()  # an image that all pieces are of has nothing to be compared with
-    offset = model.scored(task, held_out).images.mean() - scores[known].mean()
-    yield Scores(patches[known] + offset, scores[known] + offset)
+    new, new_classes = _joined(held_out, lambda images: model.score_as(images, task.name), None)
+    aggregation = partial(model.aggregation, task=task.name)
+    for number in new_classes.unique():
+        known = _some(left_out, classes == number)
+        if len(known.images):
+            yield _moved(known, _some(new, new_classes == number), aggregation)
+
+
+def _joined(batches: Batches, scored: Callable[[Tensor], Scores], at_once: int | None) -> tuple[Scores, Tensor]:
+    """Scores and classes of all images in one pass, so many at once or a batch."""
+    found, classes = [], []
+    for batch in batches():
+        found += [scored(part) for part in batch.features.split(at_once or len(batch.features))]
+        classes.append(batch.classes)
+    return Scores(*map(torch.cat, zip(*found, strict=True))), torch.cat(classes)
 
 
 def _without(model: MoLEFlow, task: Task, parts: Iterable[KeepsPieces], number: int, features: Tensor) -> Scores:
@@ -78,3 +91,15 @@ def _without(model: MoLEFlow, task: Task, parts: Iterable[KeepsPieces], number: 
         for part in parts:
             hidden.enter_context(part.without(number))
         return model.score_as(features, task.name)
+
+
+def _some(scores: Scores, rows: Tensor) -> Scores:
+    """Those of the rows, (n,) bool, that have a score: an image that all pieces are of has nothing to compare with."""
+    rows = rows & scores.images.isfinite()
+    return Scores(scores.patches[rows], scores.images[rows])
+
+
+def _moved(scores: Scores, to: Scores, aggregation: Callable[[Tensor], Tensor]) -> Scores:
+    """Scores with the mean of others, the map's by what images would score by their maps."""
+    off = [aggregation(patches).mean() for patches in (to.patches, scores.patches)]
+    return Scores(scores.patches + (off[0] - off[1]), scores.images + (to.images.mean() - scores.images.mean()))

@@ -32,6 +32,12 @@ RESOLVED = {
     "--use_stn": lambda ablation, run: not run.features.cache_features,
     "--score_aggregation_mode adaptive": lambda ablation, run: ablation.aggregation == v.Adaptive(),
     "--calibration_images all": lambda ablation, run: run.training.calibration_images == "held_out",
+    "--calibration_images all --use_patch_memory --use_rotation_aug": lambda ablation, run: (
+        run.training.calibration_images == "held_out"
+    ),
+    "--calibration_images all --use_patch_memory --val_fraction 0": lambda ablation, run: (
+        (ablation.patch_memory, run.training.calibration_images) == (v.NoPatchMemory(), "held_out")
+    ),
     "--calibration_images all --use_patch_memory --calibration_folds 3": lambda ablation, run: (
         (run.training.calibration_images, run.training.calibration_folds) == ("held_out", 3)
     ),

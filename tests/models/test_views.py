@@ -12,7 +12,7 @@ from moleflow.extractors.batch import Batch
 from moleflow.models.task import begin_task, expert_state, load_expert, tell_experts_changed
 from moleflow.models.views.base import Scale
 from moleflow.models.views.coordinates import Coordinates, by_depth, coordinates_of
-from moleflow.models.views.patch_memory import Bank, PatchMemory, covering, spread_out
+from moleflow.models.views.patch_memory import Bank, Cover, PatchMemory, covering, spread_out
 from moleflow.models.views.place_gaussian import OWN, RIDGE, LowRankGaussians, PlaceGaussian
 from tests.fakes import TINY, FakeFeatures, product_features, tiny_model, train_task, trained
 
@@ -131,12 +131,12 @@ def test_kept_patches_are_as_far_apart_as_they_can_be():
     corners = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0], [9.0, 9.0]])
     crowd = 0.01 * torch.randn(200, 2, generator=torch.Generator().manual_seed(0)) + corners[0]
     patches = torch.cat([crowd, corners[1:]])
-    chosen = patches[spread_out(patches, 4)]
+    chosen = patches[spread_out(patches, 4).chosen]
     assert torch.cdist(corners, chosen).amin(1).max() < 0.1
 
 
 def test_fewer_patches_than_asked_for_repeat():
-    assert set(spread_out(torch.randn(3, 5), 10).tolist()) == {0, 1, 2}
+    assert set(spread_out(torch.randn(3, 5), 10).chosen.tolist()) == {0, 1, 2}
 
 
 def test_a_patch_costs_its_distance_to_the_nearest_kept_one():
@@ -166,14 +166,18 @@ def test_a_kept_number_takes_a_byte_and_is_right_to_half_a_step():
     assert off.max() <= 0.501 * steps.max()
 
 
-def test_a_memory_does_without_the_patches_of_an_image():
-    bank = Bank(3, 2)
-    bank.keep(torch.tensor([[0.0, 0.0], [3.0, 0.0], [9.0, 0.0]]), torch.tensor([4, 4, 6]), 7)
-    patches = torch.tensor([[[0.0, 0.0], [8.0, 0.0]]])
-    for image, expected in ((5, [0.0, 1.0]), (4, [9.0, 1.0]), (6, [0.0, 5.0])):
+def test_a_memory_does_without_an_image_and_has_others_stand_in_for_what_they_share():
+    """On a line: of image 0 patches at 0 and 9 are kept, of image 1 one at 5; that at 0 stands for one of 1 too."""
+    patches, owners = torch.tensor([[0.0], [9.0], [5.0], [1.0], [9.5]]), torch.tensor([0, 0, 1, 1, 0])
+    bank = Bank(3, 1)
+    bank.keep(patches[:3])
+    bank.know(2, patches, owners, Cover(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2, 0, 1])))
+    assert bank.spares.tolist() == [1.0, torch.inf, torch.inf]
+    seen = torch.tensor([[[0.0], [0.2], [9.0], [5.5]]])
+    for image, expected in ((2, [0.0, 0.2, 0.0, 0.5]), (0, [1.0, 1.2, 4.0, 0.5]), (1, [0.0, 0.2, 0.0, 3.5])):
         with bank.without(image):
-            torch.testing.assert_close(bank(patches), torch.tensor([expected]), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(bank(patches), torch.tensor([[0.0, 1.0]]), rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(bank(seen), torch.tensor([expected]), rtol=0, atol=0.03)
+    torch.testing.assert_close(bank(seen), torch.tensor([[0.0, 0.2, 0.0, 0.5]]), rtol=0, atol=0.03)
 
 
 @pytest.mark.parametrize("pooling", [1, 2])
@@ -187,7 +191,16 @@ def test_a_memory_knows_whose_patches_it_keeps_until_it_is_stored(pooling: int):
     bank = view.banks["a"]
     assert bank.images == 7
     assert torch.equal(bank.owners, bank.patches.mean(1).div(100).round().long())
-    assert not {"owners", "images"} & bank.state_dict().keys()
+    assert bank.spares.isinf().all(), "no image is near another"
+    assert not {"owners", "spares", "images"} & bank.state_dict().keys()
+    bank.keep(bank.patches)
+    assert bank.images == 0
+
+
+def test_a_point_stands_for_those_it_is_the_nearest_chosen_one_of():
+    points = torch.randn(300, 2, generator=torch.Generator().manual_seed(0))
+    chosen, cells = spread_out(points, 12)
+    assert torch.equal(cells, torch.cdist(points, points[chosen]).argmin(1))
 
 
 def test_a_pooled_memory_compares_means_of_cells():
@@ -197,7 +210,8 @@ def test_a_pooled_memory_compares_means_of_cells():
     view.banks.begin(task)
     features = torch.randn(2, 4, 4, 3, generator=torch.Generator().manual_seed(0))
     means = features.unflatten(1, (2, 2)).unflatten(3, (2, 2)).mean((2, 4)).flatten(1, 2)
-    view.banks["a"].keep(means.flatten(0, 1)[covering(means.flatten(0, 1), 5, 10)])
+    drawn, cover = covering(means.flatten(0, 1), 5, 10)
+    view.banks["a"].keep(means.flatten(0, 1)[drawn[cover.chosen]])
     moved = means + torch.tensor([0.0, 0.0, 50.0])
     torch.testing.assert_close(view.places(features), means)
     torch.testing.assert_close(view.judge(moved, "a"), torch.cdist(moved, view.banks["a"].patches).amin(2))

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from moleflow.config.variants import (
     ContentPosition,
     Dia,
     InstanceNormAdapter,
+    MapOfAll,
+    MapOfFinest,
     PatchMemory,
     PlaceGaussian,
     RegionDecision,
@@ -24,6 +27,7 @@ from moleflow.extractors.batch import Batch
 from moleflow.losses.build import build_loss
 from moleflow.models.mole_nf import MoLEFlow
 from moleflow.models.task import base_state, expert_state
+from moleflow.models.views.patch_memory import Bank
 from moleflow.trainer.continual_trainer import ContinualTrainer
 from moleflow.trainer.cross_fitting import without_themselves
 
@@ -156,20 +160,62 @@ def trained_on(normal: Part, held_out: Part, config: AblationConfig = REMEMBERED
 def test_training_images_are_scored_without_what_is_kept_of_them():
     normal, held_out = Part("a", 12, 0), Part("a", 6, 1)
     model = trained_on(normal, held_out)
+    banks = [view.banks["a"] for view in model.fusion.views]
+    assert all(0 < bank.spares.isfinite().sum() < len(bank.spares) for bank in banks)
     expected = []
     for image in range(12):
         alone = copy.deepcopy(model)
         for view in alone.fusion.views:
-            bank = view.banks["a"]
-            bank.codes, bank._lengths = bank.codes[bank.owners != image], None
+            view.banks["a"].forward = partial(_distances, view.banks["a"], image)
         expected.append(alone.score_as(normal.features[image : image + 1], "a").images)
     held = model.score_as(held_out.features, "a").images.double()
     expected = torch.cat(expected).double()
     expected += held.mean() - expected.mean()
     found = model.reference["a"].scores
-    torch.testing.assert_close(found, torch.cat([expected, held]).sort().values, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found, torch.cat([expected, held]).sort().values, rtol=1e-4, atol=1e-3)
+
+
+def _distances(bank: Bank, image: int, patches: Tensor) -> Tensor:
+    away = (patches[:, :, None] - bank.patches).norm(dim=-1)
+    own = bank.owners == image
+    away[:, :, own] += bank.spares[own]
+    return away.amin(2)
+
+
+@pytest.mark.parametrize("source", [MapOfAll(), MapOfFinest()], ids=["all", "finest"])
+def test_images_and_maps_of_training_images_are_moved_to_held_out_ones(source: MapOfAll | MapOfFinest):
+    normal, held_out = Part("a", 12, 0), Part("a", 6, 1)
+    model = trained_on(normal, held_out, replace(REMEMBERED, map_source=source))
     (scores,) = without_themselves(model, TASKS[0], normal.batches, held_out.batches)
-    torch.testing.assert_close(model.aggregation(scores.patches, "a"), scores.images)
+    to = model.score_as(held_out.features, "a")
+    torch.testing.assert_close(scores.images.mean(), to.images.mean())
+    by_map = [model.aggregation(patches, "a").mean() for patches in (scores.patches, to.patches)]
+    torch.testing.assert_close(*by_map)
+    assert torch.allclose(model.aggregation(scores.patches, "a"), scores.images, atol=1e-3) == (source == MapOfAll())
+
+
+def test_each_class_of_a_task_is_moved_to_its_own_held_out_images():
+    normal, held_out = Part("a", 12, 0), Part("a", 6, 1)
+    for part, few in ((normal, 2), (held_out, 3)):
+        part.features[few:] += 2 * torch.randn(6, generator=torch.Generator().manual_seed(5))
+        part.classes[few:] = 1
+    model = trained_on(normal, held_out)
+    moved = list(without_themselves(model, TASKS[0], normal.batches, held_out.batches))
+    to = model.score_as(held_out.features, "a").images
+    assert [len(scores.images) for scores in moved] == [2, 10]
+    for scores, mean in zip(moved, (to[:3].mean(), to[3:].mean()), strict=True):
+        torch.testing.assert_close(scores.images.mean(), mean)
+
+
+@pytest.mark.parametrize("size", [30, 100])
+def test_what_all_images_share_is_no_loss_when_one_is_left_out(size: int):
+    """A row that all images show is kept once; the image it was taken from is no more odd for that."""
+    normal, held_out = Part("a", 24, 0), Part("a", 8, 1)
+    for part in (normal, held_out):
+        part.features[:, 0] = 8.0
+    model = trained_on(normal, held_out, replace(TINY, patch_memory=PatchMemory(size=size, poolings=(1,))))
+    highest = model.reference["a"].scores[-1]
+    assert highest < 2 * model.score_as(held_out.features, "a").images.max()
 
 
 def test_calibrating_on_all_images_changes_reference_scores_and_no_other_byte():
@@ -217,7 +263,7 @@ def test_copies_of_one_image_leave_no_infinite_score():
     model = trained_on(normal, Part("a", 6, 1), replace(TINY, patch_memory=PatchMemory(size=30, poolings=(4,))))
     bank = model.fusion.views[0].banks["a"]
     assert len(bank.owners.unique()) == 1, "every patch is of one image"
-    assert len(model.reference["a"].scores) == 8
+    assert len(model.reference["a"].scores) == 9
     assert model.reference["a"].scores.isfinite().all()
 
 

@@ -55,10 +55,11 @@ class ZScore(Calibration):
 class PValue(Calibration):
     """The probability of a normal score at least as high, in float64: small is anomalous.
 
-    From 50 reference scores on it is (1 + #{reference ≥ s})/(n + 1), valid in finite samples (Davison and Hinkley
-    1997). With fewer it is the tail 1 − exp(−exp(−(s − μ)/β)) of a Gumbel distribution, the limit law of maxima, with
-    β = std·√6/π and μ = mean − γβ by moments (Gumbel 1958): image scores are means of the highest patch scores. The
-    tail stands in for cross-fitting, which would train K experts a task. NaN as for ``ZScore``.
+    From 50 reference scores on it is (1 + #{reference ≥ s})/(n + 1), valid in finite samples where all are of held-out
+    images (Davison and Hinkley 1997). With fewer it is the tail 1 − exp(−exp(−(s − μ)/β)) of a Gumbel distribution, the
+    limit law of maxima, with β = std·√6/π and μ = mean − γβ by moments (Gumbel 1958): image scores are means of the
+    highest patch scores. The tail stands in for cross-fitting, which would train K experts a task. NaN as for
+    ``ZScore``.
 
     An image is anomalous when its p-value is below that of its task's threshold; on both branches that is the very
     decision of the raw scores, since the threshold is a reference score.

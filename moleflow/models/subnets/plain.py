@@ -19,7 +19,7 @@ def start_at_zero(linear: TaskLinear) -> TaskLinear:
 
 
 def rectified(x: Tensor) -> Tensor:
-    """max(x, 0), written over x, which the caller has no other use for; what somebody else's gradient is of stays."""
+    """max(x, 0), written over x unless x is itself what learns: the caller has no other use for it."""
     return torch.relu(x) if x.requires_grad and x.is_leaf else torch.relu_(x)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +22,20 @@ AT_ONCE = {"cpu": 512}
 """Patches whose distances are taken together, where fewer than an image's are faster: they stay in the caches."""
 
 
-def spread_out(points: Tensor, count: int) -> Tensor:
-    """Indices (count,) of points (n, d) that cover all: each is the farthest from those before it.
+class Cover(NamedTuple):
+    """Few points that stand for many.
+
+    Attributes:
+        chosen: their indices, (count,).
+        cells: for each point, the place in ``chosen`` of the one that stands for it, (n,).
+    """
+
+    chosen: Tensor
+    cells: Tensor
+
+
+def spread_out(points: Tensor, count: int) -> Cover:
+    """Those points of (n, d) that cover all: each is the farthest from those before it, and stands for the nearest.
 
     The greedy k-centre of Sener and Savarese (2018). Where there are fewer points than asked for, they repeat.
     """
@@ -30,20 +43,23 @@ def spread_out(points: Tensor, count: int) -> Tensor:
     lengths = points.square().sum(1)
     nearest = torch.full_like(lengths, torch.inf)
     chosen = torch.zeros(count, dtype=torch.long, device=points.device)
-    for place in range(1, count):
-        newest = chosen[place - 1]
+    cells = torch.zeros_like(lengths, dtype=torch.long)
+    for place in range(count):
+        newest = chosen[place]
         away = torch.addmv(lengths + lengths[newest], points, points[newest], alpha=-2)  # ‖a − b‖² = ‖a‖² + ‖b‖² − 2ab
+        cells.masked_fill_(away < nearest, place)
         nearest = torch.minimum(nearest, away)
-        chosen[place] = nearest.argmax()
-    return chosen
+        if place + 1 < count:
+            chosen[place + 1] = nearest.argmax()
+    return Cover(chosen, cells)
 
 
-def covering(patches: Tensor, count: int, candidates: int) -> Tensor:
-    """Indices (count,) of those patches (n, D) that cover them; which are looked at is drawn in a fixed way."""
+def covering(patches: Tensor, count: int, candidates: int) -> tuple[Tensor, Cover]:
+    """Which patches of (n, D) are looked at, drawn in a fixed way, and those of them that cover them."""
     random = torch.Generator().manual_seed(0)
     projection = torch.randn(patches.shape[1], PROJECTION, generator=random).to(patches) / PROJECTION**0.5
     drawn = torch.randperm(len(patches), generator=random)[:candidates].to(patches.device)
-    return drawn[spread_out(patches[drawn] @ projection, count)]
+    return drawn, spread_out(patches[drawn] @ projection, count)
 
 
 def squared_length(points: Tensor) -> Tensor:
@@ -57,13 +73,14 @@ class Bank(nn.Module):
     A step is 1/255 of what the channel spans, far below the distance of neighbouring patches, and a quarter of float32.
 
     Attributes:
-        images: of how many images they are; 0 once that is forgotten, since files do not keep it.
+        images: of how many images they are; 0 where that is not known: files do not keep it.
     """
 
     codes: Tensor
     low: Tensor
     step: Tensor
     owners: Tensor
+    spares: Tensor
 
     def __init__(self, size: int, dim: int):
         super().__init__()
@@ -71,6 +88,7 @@ class Bank(nn.Module):
         self.register_buffer("low", torch.zeros(dim, dtype=torch.float64))
         self.register_buffer("step", torch.zeros(dim, dtype=torch.float64))
         self.register_buffer("owners", torch.zeros(size, dtype=torch.long), persistent=False)
+        self.register_buffer("spares", torch.full((size,), torch.inf), persistent=False)
         self.images = 0
         self._lengths: Tensor | None = None
         self._hidden: Tensor | None = None
@@ -84,20 +102,39 @@ class Bank(nn.Module):
         """Forget the kept patches' lengths."""
         self._lengths = None
 
-    def keep(self, patches: Tensor, owners: Tensor | None = None, images: int = 0) -> None:
-        """Keep patches (size, D); which of so many images each is of, (size,), is known until the program ends."""
+    def keep(self, patches: Tensor) -> None:
+        """Keep patches (size, D)."""
         patches = patches.double()
         self.low.copy_(patches.amin(0))
         self.step.copy_((patches.amax(0) - self.low).clamp_min(TINY) / LEVELS)
         self.codes.copy_(((patches - self.low) / self.step).round())
-        self.images = 0 if owners is None else images
-        if owners is not None:
-            self.owners.copy_(owners)
+        self.images = 0
         self.experts_changed()
+
+    def know(self, images: int, patches: Tensor, owners: Tensor, cover: Cover) -> None:
+        """Note, until the program ends, which images the kept patches are of, and what would stand in for each.
+
+        That is the nearest patch of another image among those that it stands for; there may be none.
+
+        Args:
+            images: how many images there are.
+            patches: all those patches that were looked at, (n, D).
+            owners: the numbers of the images they are of, (n,).
+            cover: which were kept.
+        """
+        self.images = images
+        self.owners.copy_(owners[cover.chosen])
+        others = owners != self.owners[cover.cells]
+        cells = cover.cells[others]
+        away = (patches[others] - patches[cover.chosen][cells]).norm(dim=1)
+        self.spares.fill_(torch.inf).scatter_reduce_(0, cells, away.to(self.spares), "amin")
 
     @contextmanager
     def without(self, image: int) -> Iterator[None]:
-        """Compare with the other images' patches alone."""
+        """Compare with the other images' patches, and where one of this image is nearer, with what stands in for it.
+
+        A patch that stands for many images' is no loss; one that shows what only this image has is.
+        """
         self._hidden = self.owners == image
         try:
             yield
@@ -110,18 +147,21 @@ class Bank(nn.Module):
         With a = x − low and b = step·code, ‖a − b‖² = ‖a‖² + (−2·step·a, 1)·(code, ‖b‖²): one product, and ‖a‖² changes
         no minimum.
         """
+        if self._hidden is not None:
+            return self._as_new(patches, self._hidden)
         away = patches.flatten(0, 1) - self.low.to(patches)
         asked = torch.cat([away * (-2 * self.step.to(patches)), away.new_ones(len(away), 1)], dim=1)
-        kept = torch.cat([self.codes.to(patches), self._lengths_of(patches)[:, None]], dim=1)
+        if self._lengths is None:
+            self._lengths = squared_length(self.step.to(patches) * self.codes.to(patches))
+        kept = torch.cat([self.codes.to(patches), self._lengths[:, None]], dim=1)
         few = AT_ONCE.get(away.device.type, len(away))
         nearest = torch.cat([(some @ kept.T).amin(1) for some in asked.split(few)])
         return (nearest + squared_length(away)).clamp_min(0).sqrt().unflatten(0, patches.shape[:2])
 
-    def _lengths_of(self, patches: Tensor) -> Tensor:
-        """‖b‖² (size,) of the kept patches in the type of those that are compared; infinite for hidden ones."""
-        if self._lengths is None:
-            self._lengths = squared_length(self.step.to(patches) * self.codes.to(patches))
-        return self._lengths if self._hidden is None else self._lengths.masked_fill(self._hidden, torch.inf)
+    def _as_new(self, patches: Tensor, hidden: Tensor) -> Tensor:
+        """The least ‖a − b‖ over the kept patches, for hidden ones plus that from b to what stands in for it."""
+        spares = self.spares.to(patches).masked_fill(~hidden, 0)
+        return (torch.cdist(patches, self.patches.to(patches)) + spares).amin(-1)
 
 
 class PatchMemory(View):
@@ -163,8 +203,10 @@ class PatchMemory(View):
         places = torch.cat([self.places(batch.features) for batch in batches()])
         patches = coordinates.weighted(places.flatten(0, 1))
         coordinates.learn(patches)
-        chosen = covering(patches, len(bank.codes), self.candidates)
-        bank.keep(coordinates.along(patches[chosen]), chosen // places.shape[1], len(places))
+        drawn, cover = covering(patches, len(bank.codes), self.candidates)
+        compared = coordinates.along(patches[drawn])
+        bank.keep(compared[cover.chosen])
+        bank.know(len(places), compared, drawn // places.shape[1], cover)
 
     def judge(self, places: Tensor, task: str) -> Tensor:
         """(B, P, D) -> (B, P)."""
