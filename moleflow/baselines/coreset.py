@@ -32,7 +32,7 @@ def coreset(patches: Tensor, ratio: float, candidates: int, seed: int) -> Tensor
     if kept == len(drawn):
         return drawn
     projection = torch.randn(patches.shape[1], PROJECTION, generator=random) / PROJECTION**0.5
-    return drawn[spread_out(drawn @ projection, kept)]
+    return drawn[spread_out(drawn @ projection, kept).chosen]
 
 
 class Coreset(Peer):
