@@ -20,11 +20,11 @@ REJECT = replace(TINY, open_set=RejectConfig(rate=0.1))
 ROUTERS = [TiedRouter(), PerTaskRouter(), EuclideanRouter(), OracleRouter()]
 
 
-def with_held_out(names: list[str], config: AblationConfig = REJECT, n: int = 40) -> MoLEFlow:
+def with_held_out(names: list[str], config: AblationConfig = REJECT, n: int = 40, seed: int = 7) -> MoLEFlow:
     """A model trained on tasks, with n held-out images of each class that are not its training images."""
     model = trained(names, config)
     for task in model.tasks.values():
-        features = torch.cat([product_features(name, n, seed=7) for name in sorted(task.classes)])
+        features = torch.cat([product_features(name, n, seed) for name in sorted(task.classes)])
         model.calibrate(task, lambda features=features: [Batches(features)], 0.05)
     return model
 
@@ -91,7 +91,7 @@ def test_a_new_task_moves_the_covariance_and_the_limit_follows():
 
 
 def test_limits_follow_what_is_learned_and_loaded():
-    model, other = with_held_out(["a", "b"]), with_held_out(["a", "b"], n=23)
+    model, other = with_held_out(["a", "b"]), with_held_out(["a", "b"], n=23, seed=9)
     before = model.open_set.limit("a", model.router)
     load_expert(model, "a", expert_state(other, "a"))
     assert model.open_set.held_out["a"].images.shape == (23, 6)

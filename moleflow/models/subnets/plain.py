@@ -19,8 +19,8 @@ def start_at_zero(linear: TaskLinear) -> TaskLinear:
 
 
 def rectified(x: Tensor) -> Tensor:
-    """max(x, 0), written over x unless x is itself what learns: the caller has no other use for it."""
-    return torch.relu(x) if x.requires_grad and x.is_leaf else torch.relu_(x)
+    """max(x, 0), written over x where no gradient is asked for: the caller has no other use for it."""
+    return torch.relu(x) if x.requires_grad else torch.relu_(x)
 
 
 class PlainSubnet(nn.Module):
