@@ -247,7 +247,7 @@ class MoLEFlow(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, task: Task, held_out: Batches, rate: float, crossed: Iterable[Scores] = ()) -> None:
-        """Learn what held-out normal images say: scales and thresholds.
+        """Learn what normal images say that are new to the expert, or scored as if they were: scales and thresholds.
 
         Args:
             task: a finished task.

@@ -18,6 +18,7 @@ from moleflow.config.variants import (
     MapOfAll,
     MapOfFinest,
     PatchMemory,
+    Percentile,
     PlaceGaussian,
     RegionDecision,
     Reject,
@@ -237,6 +238,7 @@ def test_calibrating_on_all_images_changes_reference_scores_and_no_other_byte():
         pytest.param(12, 0, REMEMBERED, id="none is held out"),
         pytest.param(12, 6, TINY, id="no memory"),
         pytest.param(1, 6, REMEMBERED, id="one image"),
+        pytest.param(1, 6, replace(REMEMBERED, aggregation=Percentile()), id="one image, no score of none"),
     ],
 )
 def test_held_out_images_calibrate_alone_where_no_others_can(training: int, held_out: int, config: AblationConfig):

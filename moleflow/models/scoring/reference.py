@@ -14,7 +14,7 @@ Rule = Callable[[Tensor, float], Tensor]
 
 
 class ScoreReference(nn.Module):
-    """Scores of held-out normal images (n,), float64, sorted, a threshold for image scores, and what it promises.
+    """Scores of normal images as new ones (n,), float64, sorted, a threshold for image scores, and what it promises.
 
     The threshold follows from the scores by a rule: a new normal image exceeds it with probability ``rate`` at most. It
     is set once, when the task ends, and never from test images.
