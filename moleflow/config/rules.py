@@ -114,6 +114,12 @@ RULES = (
         lambda ablation, run: (replace(ablation, map_source=v.MapOfAll()), run),
     ),
     Rule(
+        lambda ablation, run: _flow_share(ablation) < 1 and _looks_around(ablation),
+        "--flow_share asks the flow about single patches, and with --use_scale_context, --use_context_gate, --use_cpcf "
+        "or --use_spatial_lora it looks at their neighbours: it judges all.",
+        lambda ablation, run: (replace(ablation, map_source=v.MapOfFinest()), run),
+    ),
+    Rule(
         lambda ablation, run: run.data.val_fraction == 0 and ablation != _without_views(ablation),
         "--use_place_gaussian and --use_patch_memory are scaled by held-out images, and --val_fraction 0 leaves none: "
         "the flow scores alone.",
@@ -210,6 +216,14 @@ def _without_views(ablation: AblationConfig) -> AblationConfig:
 def _has_finest(ablation: AblationConfig) -> bool:
     memory = ablation.patch_memory
     return isinstance(memory, v.PatchMemory) and 1 in memory.poolings
+
+
+def _flow_share(ablation: AblationConfig) -> float:
+    return ablation.map_source.flow_share if isinstance(ablation.map_source, v.MapOfFinest) else 1.0
+
+
+def _looks_around(ablation: AblationConfig) -> bool:
+    return not isinstance(ablation.subnet, v.PlainSubnet) or isinstance(ablation.lora, v.SpatialLora)
 
 
 def _calibrates_on_all(run: RunConfig) -> bool:

@@ -1,7 +1,9 @@
 """The clamped affine coupling (Dinh et al. 2017) on FrEIA's framework, and the shared flow made of such blocks."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +20,14 @@ SubnetFactory = Callable[[int, int], nn.Module]
 
 
 Halves = tuple[Tensor, Tensor]
+
+
+class AsksWhere(nn.Module, ABC):
+    """A part of a subnet that treats a patch by where it lies."""
+
+    @abstractmethod
+    def looking_at(self, places: Tensor) -> AbstractContextManager[None]:
+        """Take patches (B, 1, K, d) that come meanwhile for those at places (B, K) of the flattened grid."""
 
 
 class BoundedAffine(Function):
@@ -169,6 +179,7 @@ class CouplingFlow(InvertibleStage):
     ):
         super().__init__()
         self.blocks = coupling_sequence(shape, layers, subnet, clamp)
+        self._asking = tuple(part for part in self.blocks.modules() if isinstance(part, AsksWhere))
         self.trains_in = trains_in
         self.slow_blocks = slow_blocks
 
@@ -179,6 +190,15 @@ class CouplingFlow(InvertibleStage):
     def inverse(self, z: Tensor, task: str) -> Tensor:
         """z -> x, both (B, H, W, D)."""
         return through(self.blocks, z, task, rev=True)[0]
+
+    @contextmanager
+    def looking_at(self, places: Tensor | None, task: str) -> Iterator[None]:
+        """Take patches (B, 1, K, D) that come meanwhile for those at places (B, K) of the flattened grid; None: all."""
+        with ExitStack() as told:
+            if places is not None:
+                for part in self._asking:
+                    told.enter_context(part.looking_at(places))
+            yield
 
     def trains_shared(self, task: Task) -> bool:
         """The freeze policy's answer for the shared weights."""

@@ -1,6 +1,7 @@
 """MoLE-Flow: the whole model, from image to scores."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from moleflow.models.scoring.limits import LimitRule
 from moleflow.models.scoring.reference import ScoreReference
 from moleflow.models.scoring.scorer import PatchScorer, ScoreMapping
 from moleflow.models.scoring.smoothing import PixelMap
-from moleflow.models.stages import ImageMapping, Latent, Mapping, Stage
+from moleflow.models.stages import ImageMapping, Latent, Mapping, Stage, taken
 from moleflow.models.task import (
     AsksOfItsParameters,
     LearnsFromHeldOut,
@@ -121,17 +122,26 @@ class MoLEFlow(nn.Module):
         images = self.warp(images)  # (B, 3, h, h)
         return self.extractor(images)  # (B, H, W, D)
 
-    def likelihood(self, features: Tensor, task: str) -> Latent:
-        """The data path after the backbone."""
+    def likelihood(self, features: Tensor, task: str, places: Tensor | None = None) -> Latent:
+        """The data path after the backbone.
+
+        Args:
+            features: (B, H, W, D).
+            task: whose expert to use.
+            places: which patches are asked for, (B, K) of the flattened grid: they are a grid of one row, (B, 1, K, D),
+                from the flow on. None: all.
+        """
         self.experts.use(task)
         x = self.position(features, task)  # (B, H, W, D)
-        return self.likelihood_in_place(x, task)  # (B, H, W, D), (B, H, W)
+        return self.likelihood_in_place(x, task, places)  # (B, H, W, D), (B, H, W)
 
-    def likelihood_in_place(self, x: Tensor, task: str) -> Latent:
+    def likelihood_in_place(self, x: Tensor, task: str, places: Tensor | None = None) -> Latent:
         """The data path after the position."""
         x, adapter_logdet = self.adapter(x, task)  # (B, H, W, D), (B, H, W)
         x = self.context(x, task)  # (B, H, W, D)
-        z, flow_logdet = self.density(x, task)  # (B, H, W, D), (B, H, W)
+        x, adapter_logdet = taken(x, places), taken(adapter_logdet, places)
+        with self.flow.looking_at(places, task):
+            z, flow_logdet = self.density(x, task)  # (B, H, W, D), (B, H, W)
         return Latent(x, z, adapter_logdet, flow_logdet)
 
     def density(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
@@ -189,8 +199,7 @@ class MoLEFlow(nn.Module):
     def score_as(self, features: Tensor, task: str) -> Scores:
         """Scores of features (B, H, W, D) as products of one task."""
         self.experts.use(task)
-        patches = self.scorer(self, features, task)  # (B, H, W)
-        fused = self.fusion(patches, features, task)  # twice (B, H, W)
+        fused = self.fusion(partial(self.scorer, self, features, task), features, task)  # twice (B, H, W)
         where, whether = (self._in_context(patches, features, task) for patches in fused)
         return Scores(where, self.aggregation(whether, task))  # (B, H, W), (B,)
 

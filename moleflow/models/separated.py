@@ -1,6 +1,7 @@
 """F7: complete separation, where a part that tasks would share is each task's own."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from torch import Tensor
 
@@ -42,3 +43,7 @@ class SeparatedStage(InvertibleStage):
     def inverse(self, z: Tensor, task: str) -> Tensor:
         """(B, H, W, D) -> (B, H, W, D), undoing ``forward``."""
         return self.own[task].inverse(z, task)
+
+    def looking_at(self, places: Tensor | None, task: str) -> AbstractContextManager[None]:
+        """Tell the task's copy."""
+        return self.own[task].looking_at(places, task)

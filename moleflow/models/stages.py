@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -55,6 +56,14 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def taken(values: Tensor, places: Tensor | None) -> Tensor:
+    """Values (B, H, W, …) at places (B, K) of the flattened grid, as a grid of one row (B, 1, K, …); None: all."""
+    if places is None:
+        return values
+    rows = torch.arange(len(values), device=values.device)[:, None]
+    return values.flatten(1, 2)[rows, places][:, None]
+
+
 class ImageMapping(nn.Module, ABC):
     """Images to images of the same shape, before the backbone."""
 
@@ -85,6 +94,13 @@ class Stage(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
         """(B, H, W, D) -> (B, H, W, D) and log|det| (B, H, W)."""
+
+    def looking_at(self, places: Tensor | None, task: str) -> AbstractContextManager[None]:
+        """Take patches (B, 1, K, D) that come meanwhile for those at places (B, K) of the flattened grid; None: all.
+
+        Nothing to do for a stage that does not ask where a patch lies.
+        """
+        return nullcontext()
 
 
 class InvertibleStage(Stage):

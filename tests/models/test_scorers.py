@@ -123,7 +123,7 @@ class Template:
         self.template = template
         self.calls = 0
 
-    def likelihood(self, features: Tensor, task: str) -> Latent:
+    def likelihood(self, features: Tensor, task: str, places: Tensor | None = None) -> Latent:
         self.calls += 1
         energy = (features - self.template).square().sum(-1)
         return Latent(features, torch.zeros_like(features), torch.zeros_like(energy), -energy)
@@ -164,6 +164,32 @@ def test_a_grid_that_is_not_square_is_read_in_two_orientations():
     square = Template(torch.randn(3, 3, 4))
     MultiOrientation()(square, torch.randn(2, 3, 3, 4), "a")
     assert square.calls == 4
+
+
+# some patches
+
+PLACES = torch.tensor([[3, 14, 0], [5, 5, 9]])
+
+
+@pytest.mark.parametrize("sharing", [v.Shared(), v.Separated()], ids=["shared", "separated"])
+@pytest.mark.parametrize("position", [v.ConditionalPosition(4), v.SinCosPosition()], ids=["condition", "grid"])
+@pytest.mark.parametrize("scorer", [v.NllScore(), v.MultiOrientation()], ids=["nll", "orientations"])
+def test_some_patches_have_the_scores_they_have_among_all(sharing, position, scorer):
+    model = trained(["a"], replace(TINY, position=position, sharing=sharing, scorer=scorer, context=v.SpatialMixer()))
+    move(model.flow, 3)
+    x = product_features("a", 2)
+    everywhere = model.scorer(model, x, "a")
+    torch.testing.assert_close(model.scorer(model, x, "a", PLACES), everywhere.flatten(1).gather(1, PLACES))
+    assert torch.equal(model.scorer(model, x, "a"), everywhere), "the look at some is over"
+
+
+def test_a_look_at_some_patches_ends_with_an_error_too():
+    model = trained(["a"], replace(TINY, position=v.ConditionalPosition(4)))
+    x = product_features("a", 2)
+    everywhere = model.scorer(model, x, "a")
+    with pytest.raises(RuntimeError, match="no such task"), model.flow.looking_at(PLACES, "a"):
+        raise RuntimeError("no such task")
+    assert torch.equal(model.scorer(model, x, "a"), everywhere)
 
 
 # S4

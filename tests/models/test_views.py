@@ -1,6 +1,7 @@
 """V: second views of a task's patches, and how they are fused with the flow's score."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -255,6 +256,45 @@ def test_without_held_out_images_the_flow_draws_the_map_too():
     model.fusion.scales.begin(task)
     features = product_features("a", 3)
     assert torch.equal(model.score_as(features, "a").patches, model.likelihood(features, "a").nll)
+
+
+ASKED_LITTLE = replace(
+    VIEWED, position=v.ConditionalPosition(4), map_source=v.MapOfFinest(flow_share=0.2), border=v.NoBorderRamp()
+)
+"""Three of sixteen patches."""
+
+
+def opinions_of(model, features):
+    return model.fusion.scales["a"](model.fusion._opinions(model.scorer(model, features, "a"), features, "a"))
+
+
+def test_the_flow_judges_the_patches_that_the_views_find_most_unusual_and_counts_nothing_elsewhere():
+    model = trained(["a", "b"], ASKED_LITTLE)
+    features = product_features("a", 6, seed=5)
+    flow, *views = opinions_of(model, features)
+    views = sum(views)
+    asked = views >= views.flatten(1).topk(3).values[:, -1, None, None]
+    fused = model.fusion(partial(model.scorer, model, features, "a"), features, "a")
+    torch.testing.assert_close(fused.whether, torch.where(asked, views + flow, views))
+    torch.testing.assert_close(model.score_as(features, "a").images, model.aggregation(fused.whether, "a"))
+    assert (flow * asked).abs().sum() > 1, "it has something to say"
+
+
+def test_whom_the_flow_is_asked_about_changes_no_map():
+    model = trained(["a"], ASKED_LITTLE)
+    features = product_features("a", 6, seed=5)
+    few = model.score_as(features, "a").patches
+    model.fusion.flow_share = 1.0
+    assert torch.equal(few, model.score_as(features, "a").patches)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.2, 0.5])
+def test_the_flow_sees_no_other_patch(share: float):
+    model = trained(["a"], replace(ASKED_LITTLE, map_source=v.MapOfFinest(share)))
+    seen = []
+    model.flow.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape[:-1].numel()))
+    model.score_as(product_features("a", 6, seed=5), "a")
+    assert seen == [6 * max(1, round(share * 16))]
 
 
 def test_channels_count_from_shallow_to_deep():

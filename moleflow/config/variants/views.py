@@ -52,6 +52,14 @@ class MapOfAll:
 class MapOfFinest:
     """V4: the map is drawn by the views on the features' own grid."""
 
+    flow_share: float = knob(
+        1.0,
+        "V5: share of an image's patches that the flow judges: those that the views find most unusual.",
+        "flow_share",
+        low=0,
+        high=1,
+    )
+
 
 @dataclass(frozen=True)
 class BorderRamp:

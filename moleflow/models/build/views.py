@@ -21,8 +21,9 @@ def build_fusion(config: AblationConfig, shape: Shape) -> Fusion:
     match config.map_source:
         case cfg.MapOfAll():
             return FusedViews(views)
-        case cfg.MapOfFinest():
-            return FusedViews(views, [number for number, view in enumerate(views, 1) if view.grid == shape[:2]])
+        case cfg.MapOfFinest(flow_share):
+            finest = [number for number, view in enumerate(views, 1) if view.grid == shape[:2]]
+            return FusedViews(views, finest, flow_share)
 
 
 def build_views(config: AblationConfig, shape: Shape) -> list[View]:

@@ -33,7 +33,7 @@ class DualBranch(PatchScorer):
         super().__init__()
         self.blend = blend
 
-    def forward(self, path: DataPath, features: Tensor, task: str) -> Tensor:
+    def everywhere(self, path: DataPath, features: Tensor, task: str) -> Tensor:
         """(B, H, W, D) -> (B, H, W), in nats."""
         placed = path.likelihood(features, task).nll
         unplaced = path.likelihood_in_place(features, task).nll

@@ -1,7 +1,7 @@
 """V: from the flow's patch scores and what else is known to those that are shown and those that judge an image."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -18,17 +18,25 @@ class Fused(NamedTuple):
     whether: Tensor
 
 
+class FlowScores(Protocol):
+    """The flow's patch scores of some features, computed when they are asked for."""
+
+    def __call__(self, places: Tensor | None = None) -> Tensor:
+        """All (B, H, W), or those at places (B, K) of the flattened grid, (B, K)."""
+
+
 class Fusion(nn.Module, ABC):
     """The flow's patch scores, fused with further opinions."""
 
     @abstractmethod
-    def forward(self, scores: Tensor, features: Tensor, task: str) -> Fused:
-        """Scores of the flow (B, H, W) and the features (B, H, W, D) they are of."""
+    def forward(self, flow: FlowScores, features: Tensor, task: str) -> Fused:
+        """Scores of the flow and the features (B, H, W, D) they are of."""
 
 
 class FlowAlone(Fusion):
     """Nothing is fused: the flow answers both."""
 
-    def forward(self, scores: Tensor, features: Tensor, task: str) -> Fused:
-        """Return the scores."""
+    def forward(self, flow: FlowScores, features: Tensor, task: str) -> Fused:
+        """The flow's scores, twice."""
+        scores = flow()
         return Fused(scores, scores)

@@ -14,7 +14,7 @@ class MultiOrientation(PatchScorer):
     there are orientations.
     """
 
-    def forward(self, path: DataPath, features: Tensor, task: str) -> Tensor:
+    def everywhere(self, path: DataPath, features: Tensor, task: str) -> Tensor:
         """(B, H, W, D) -> (B, H, W), in nats."""
         height, width = features.shape[1:3]
         turns = range(4) if height == width else range(0, 4, 2)

@@ -1,11 +1,14 @@
 """P6: position as the flow's condition: subnets are told where their patch is."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from moleflow.models.coupling import SubnetFactory
+from moleflow.models.coupling import AsksWhere, SubnetFactory
+from moleflow.models.stages import taken
 
 
 def wave_code(height: int, width: int, channels: int) -> Tensor:
@@ -22,7 +25,7 @@ def wave_code(height: int, width: int, channels: int) -> Tensor:
     return torch.cat(parts, dim=-1)
 
 
-class PositionConditioned(nn.Module):
+class PositionConditioned(AsksWhere):
     """(s, t) = subnet([x₁, code]): the flow models p(x | position).
 
     The code is no part of what is transformed, so the coupling stays invertible and its log-det is what it was.
@@ -40,8 +43,18 @@ class PositionConditioned(nn.Module):
         super().__init__()
         self.register_buffer("code", wave_code(*grid, channels), persistent=False)
         self.subnet = subnet(passive + channels, active)
+        self._places: Tensor | None = None
 
     def forward(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
         """(B, H, W, d₁) -> s and t, each (B, H, W, d₂)."""
-        code = self.code.to(x.dtype).expand(len(x), -1, -1, -1)
+        code = taken(self.code.to(x.dtype).expand(len(x), -1, -1, -1), self._places)
         return self.subnet(torch.cat([x, code], dim=-1), task)
+
+    @contextmanager
+    def looking_at(self, places: Tensor) -> Iterator[None]:
+        """Take patches (B, 1, K, d₁) that come meanwhile for those at places (B, K) of the flattened grid."""
+        self._places = places
+        try:
+            yield
+        finally:
+            self._places = None
