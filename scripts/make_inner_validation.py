@@ -23,7 +23,12 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--data_path", help="folder of the dataset (default: $MOLEFLOW_DATA/<dataset>)")
     parser.add_argument("--classes", nargs="+", metavar="CLASS", help="classes to write (default: all)")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), metavar="KIND", help=f"some of {', '.join(KINDS)}")
-    parser.add_argument("--held_out", type=float, default=0.2, help="share of the normal images (default: 0.2)")
+    parser.add_argument(
+        "--held_out",
+        type=float,
+        default=0.2,
+        help="share of the normal images (default: 0.2); 0: none, all may be damaged, for validate_inside.py",
+    )
     parser.add_argument("--per_kind", type=int, default=20, help="anomalies of each kind in a class (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="of the partition and of the anomalies (default: 0)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")

@@ -205,8 +205,8 @@ class Evaluator:
         return ClassResult(
             class_name,
             task.index,
-            self._metrics(scores, scores.oracle_patches, scores.oracle, own),
-            self._metrics(scores, scores.routed_patches, scores.routed, scores.routed_tasks),
+            self.metrics(scores, scores.oracle_patches, scores.oracle, own),
+            self.metrics(scores, scores.routed_patches, scores.routed, scores.routed_tasks),
             scores.routing_accuracy if self.model.router.chooses else None,
             len(reference.scores),
             self._unknown(scores),
@@ -231,7 +231,7 @@ class Evaluator:
             name: scores.share_unknown(label) if rejects else None for label, name in enumerate(("normal", "defect"))
         }
 
-    def _metrics(
+    def metrics(
         self, scores: ClassScores, patches: Tensor, raw: np.ndarray, tasks: Sequence[str]
     ) -> dict[str, float | None]:
         """Metrics of one class, computed once for bit-identical scores."""

@@ -62,11 +62,11 @@ def without_themselves(model: MoLEFlow, task: Task, training: Batches, held_out:
         training: features of the images it was trained on, as they were when it was finished.
         held_out: features of normal images of every class that it was not trained on.
     """
-    parts = [part for part in parts_of(model, task.name) if isinstance(part, KeepsPieces)]
+    parts = pieces_of(model, task)
     if not parts or not all(part.images for part in parts):
         return
     numbers = count()
-    left_out, classes = _joined(training, lambda image: _without(model, task, parts, next(numbers), image), 1)
+    left_out, classes = _joined(training, lambda image: scored_without(model, task, next(numbers), image), 1)
     if any(part.images != len(classes) for part in parts):
         return
     new, new_classes = _joined(held_out, lambda images: model.score_as(images, task.name), None)
@@ -77,6 +77,19 @@ def without_themselves(model: MoLEFlow, task: Task, training: Batches, held_out:
             yield _moved(known, _some(new, new_classes == number), aggregation)
 
 
+def pieces_of(model: MoLEFlow, task: Task) -> list[KeepsPieces]:
+    """The parts that keep pieces of the task's training images."""
+    return [part for part in parts_of(model, task.name) if isinstance(part, KeepsPieces)]
+
+
+def scored_without(model: MoLEFlow, task: Task, number: int, features: Tensor) -> Scores:
+    """Scores of features by the task's expert without the pieces that it keeps of the training image of that number."""
+    with ExitStack() as hidden:
+        for part in pieces_of(model, task):
+            hidden.enter_context(part.without(number))
+        return model.score_as(features, task.name)
+
+
 def _joined(batches: Batches, scored: Callable[[Tensor], Scores], at_once: int | None) -> tuple[Scores, Tensor]:
     """Scores and classes of all images in one pass, so many at once or a batch."""
     found, classes = [], []
@@ -84,13 +97,6 @@ def _joined(batches: Batches, scored: Callable[[Tensor], Scores], at_once: int |
         found += [scored(part) for part in batch.features.split(at_once or len(batch.features))]
         classes.append(batch.classes)
     return Scores(*map(torch.cat, zip(*found, strict=True))), torch.cat(classes)
-
-
-def _without(model: MoLEFlow, task: Task, parts: Iterable[KeepsPieces], number: int, features: Tensor) -> Scores:
-    with ExitStack() as hidden:
-        for part in parts:
-            hidden.enter_context(part.without(number))
-        return model.score_as(features, task.name)
 
 
 def _some(scores: Scores, rows: Tensor) -> Scores:

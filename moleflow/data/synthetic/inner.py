@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
+from moleflow.data.folder import FolderDataset
 from moleflow.data.images import native_image
 from moleflow.data.sample import Sample
 from moleflow.data.splits import fingerprint
@@ -22,6 +23,8 @@ from moleflow.utils.seed import derive_seed
 from moleflow.utils.text import refuse_unknown, shown
 
 MANIFEST = "inner_validation.json"
+SOURCES = "sources"
+"""In its entry of a class: damaged image -> the training image it was; where nothing was held out."""
 
 
 class NormalImages(Protocol):
@@ -44,7 +47,8 @@ class Recipe:
 
     Attributes:
         seed: of the partition and of every anomaly.
-        held_out: share of a class's normal training images that become test images.
+        held_out: share of a class's normal training images that become test images. 0: none does, and all are damaged:
+            for judging runs that have learned from them, each without its own (``moleflow.registry.inside``).
         per_kind: anomalies of each kind; the held-out images are damaged in turn.
         kinds: some of ``KINDS``.
 
@@ -59,8 +63,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         refuse_unknown("--kinds", self.kinds, KINDS)
-        if not 0 < self.held_out < 1:
-            raise UsageError(f"--held_out expects a share between 0 and 1, found {self.held_out}.")
+        if not 0 <= self.held_out < 1:
+            raise UsageError(f"--held_out expects a share from 0 to below 1, found {self.held_out}.")
         if self.per_kind < 1 or self.seed < 0:
             found = f"{self.per_kind} and {self.seed}"
             raise UsageError(f"--per_kind expects a number from 1 up and --seed one from 0 up, found {found}.")
@@ -125,12 +129,49 @@ def partition(dataset: NormalImages, class_name: str, recipe: Recipe) -> tuple[l
     if len(samples) < 2:
         raise UsageError(f"class {class_name!r} has {len(samples)} normal training image: expected two or more")
     rng = np.random.default_rng(derive_seed(recipe.seed, "inner validation", class_name))
-    count = min(max(1, round(recipe.held_out * len(samples))), len(samples) - 1)
+    count = min(max(1, round(recipe.held_out * len(samples))), len(samples) - 1) if recipe.held_out else 0
     chosen = set(rng.permutation(len(samples))[:count].tolist())
     kept, held_out = (
         [sample for index, sample in enumerate(samples) if (index in chosen) is out] for out in (False, True)
     )
     return kept, held_out
+
+
+class Damaged(NamedTuple):
+    """A damaged training image.
+
+    Attributes:
+        sample: itself.
+        source: path of the image it was, under the root of its dataset.
+    """
+
+    sample: Sample
+    source: str
+
+
+def read_damaged(root: Path, dataset: NormalImages, class_name: str) -> list[Damaged]:
+    """The damaged images of a class whose normal ones a dataset's training split holds.
+
+    Args:
+        root: what ``write_inner`` has written with nothing held out.
+        dataset: where its normal images came from.
+        class_name: the class.
+
+    Raises:
+        UsageError: it was written otherwise, or from other images.
+    """
+    entry = read_json(root / MANIFEST).get("classes", {}).get(class_name) if (root / MANIFEST).exists() else None
+    if entry is None or SOURCES not in entry:
+        raise UsageError(
+            f"{shown(root)} holds no damaged training images of {class_name!r}: make them with "
+            "scripts/make_inner_validation.py --held_out 0"
+        )
+    if entry["sha256"] != fingerprint(dataset.root, sorted(dataset.train(class_name), key=lambda sample: sample.path)):
+        raise UsageError(f"{shown(root)} was made from other images of {class_name!r}: make it anew from these")
+    return [
+        Damaged(sample, entry[SOURCES][sample.path.relative_to(root / class_name).as_posix()])
+        for sample in FolderDataset(root).test(class_name)
+    ]
 
 
 def _begun(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,19 +192,29 @@ def _begun(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _entry(source: Path, kept: Sequence[Sample], held_out: Sequence[Sample], recipe: Recipe) -> dict[str, Any]:
     """What the manifest says of a class."""
+    jobs = _jobs(kept, held_out, recipe)
+    sources = {job.place: _relative(source, job.sample) for job in jobs if job.kind}
     return {
         "source": str(source.resolve()), "sha256": fingerprint(source, [*kept, *held_out]),
-        "counts": Counter(job.place.rsplit("/", 1)[0] for job in _jobs(kept, held_out, recipe)),
+        "counts": Counter(job.place.rsplit("/", 1)[0] for job in jobs),
         "held_out": [_relative(source, sample) for sample in held_out],
+        **({} if held_out else {SOURCES: sources}),
     }  # fmt: skip
 
 
-def _jobs(kept: Iterable[Sample], held_out: Sequence[Sample], recipe: Recipe) -> list[Job]:
+def _jobs(kept: Sequence[Sample], held_out: Sequence[Sample], recipe: Recipe) -> list[Job]:
+    places = [(kind, number) for number in range(recipe.per_kind) for kind in recipe.kinds]
+    spread = {place: kept[index * len(kept) // len(places)] for index, place in enumerate(places)}
     return [
         *(Job(f"train/good/{sample.path.name}", sample) for sample in kept),
         *(Job(f"test/good/{sample.path.name}", sample) for sample in held_out),
         *(
-            Job(f"test/{kind}/{number:03}.png", held_out[number % len(held_out)], kind, number)
+            Job(
+                f"test/{kind}/{number:03}.png",
+                held_out[number % len(held_out)] if held_out else spread[kind, number],
+                kind,
+                number,
+            )
             for kind in recipe.kinds
             for number in range(recipe.per_kind)
         ),
@@ -178,7 +229,8 @@ def _write(job: Job, source: Path, donors: Sequence[Sample], folder: Path, seed:
     if not job.kind:
         return _link(job.sample.path, file)
     own = derive_seed(seed, _relative(source, job.sample), job.kind, str(job.number))
-    donor = donors[own % len(donors)]
+    others = [donor for donor in donors if donor is not job.sample]
+    donor = others[own % len(others)]
     try:
         made = make_anomaly(job.kind, native_image(job.sample.path), native_image(donor.path), own)
     except UsageError as error:

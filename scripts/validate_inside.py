@@ -1,0 +1,56 @@
+#!/usr/bin/env python
+"""Judge finished runs without a test image: on their training images, each as a new one, and damaged on purpose.
+
+Writes a results.json for each run, as an evaluation would; analyze_rank_agreement.py OUT RUNS tells how far they agree.
+"""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import here
+
+from moleflow.analysis.rank_agreement import METRICS
+from moleflow.analysis.runs import read_runs
+from moleflow.config.cli import Parser
+from moleflow.registry.inside import judged_inside
+from moleflow.registry.stored_run import writing
+from moleflow.utils.errors import UsageError
+from moleflow.utils.io import write_json
+
+
+def main(words: Sequence[str]) -> int:
+    """Judge each run; those that are judged are not judged again, those that cannot be are named at the end."""
+    parser = Parser(prog="validate_inside.py", description=__doc__)
+    parser.add_argument("runs", type=Path, help="folder of a finished run, or of several")
+    parser.add_argument("--inner", type=Path, required=True,
+                        help="what make_inner_validation.py --held_out 0 made of their training images")  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, help="folder to write into")
+    given = parser.parse_args(words)
+    rows, trouble = read_runs(given.runs)
+    for row in rows:
+        folder = given.runs if (given.runs / "results.json").exists() else given.runs / row.name
+        try:
+            judge(folder, given.inner, given.out / row.name)
+        except UsageError as error:
+            trouble.append(f"{row.name}: {error}")
+    print("\n".join(trouble), file=sys.stderr)
+    return 1 if trouble else 0
+
+
+def judge(run: Path, inner: Path, out: Path) -> None:
+    """Judge one run, unless it is judged, and tell its means."""
+    if (out / "results.json").exists():
+        return
+    with writing(run) as stored:
+        results = judged_inside(stored, inner)
+    write_json(out / "results.json", results)
+    shutil.copyfile(run / "config.json", out / "config.json")
+    means = results["final"]["oracle"]
+    shown = [f"{title} {100 * means[name]:.1f}" for name, title in METRICS.items() if means[name] is not None]
+    print(f"{run.name}: {', '.join(shown)}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(here.guarded(main))
