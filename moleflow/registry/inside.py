@@ -28,8 +28,8 @@ def judged_inside(stored: StoredRun, damaged: Path) -> dict[str, Any]:
     """The content of a results.json in which training images stand for test images.
 
     Every image that an expert was trained on is scored by it without what its memories keep of that image, as a normal
-    image; and so are its damaged versions, as defective ones. Nothing is held out and no test image is opened; a run's
-    figures cost a memory's choice and two passes. What the flow learned of an image stays.
+    image; and so are its damaged versions, as defective ones. Nothing has to be held out and no test image is scored.
+    It costs the choice of the memories, and one image at a time. What the flow learned of an image stays.
 
     Args:
         stored: a finished run whose experts keep pieces of images (V3).

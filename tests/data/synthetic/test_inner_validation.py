@@ -3,6 +3,7 @@
 import json
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from layouts import image, product
 import moleflow.data.synthetic.inner as inner
 from moleflow.data.folder import FolderDataset
 from moleflow.data.images import native_image, native_mask
-from moleflow.data.synthetic.inner import MANIFEST, Recipe, partition, write_inner
+from moleflow.data.synthetic.inner import MANIFEST, Recipe, partition, read_damaged, write_inner
 from moleflow.utils.errors import MoleflowError, UsageError
 from moleflow.utils.io import write_json
 
@@ -128,6 +129,42 @@ def test_seeds_hold_out_other_images_and_damage_the_same_ones_otherwise(source, 
     assert files(first)[place] != files(second)[place]
 
 
+ALL_DAMAGED = replace(RECIPE, held_out=0.0)
+
+
+def test_with_nothing_held_out_all_images_are_damaged_in_turn_and_their_sources_told(source, tmp_path):
+    root = write(source, tmp_path / "out", ALL_DAMAGED)
+    made = FolderDataset(root)
+    assert len(made.train("nut")) == 6
+    damaged = read_damaged(root, source, "nut")
+    assert [one.sample for one in damaged] == made.test("nut")
+    assert len({one.source for one in damaged}) == 6, "six anomalies, six images"
+    for one in damaged:
+        outside = ~native_mask(one.sample.mask)
+        normal = native_image(source.root / one.source)
+        assert np.array_equal(native_image(one.sample.path)[outside], normal[outside])
+
+
+def test_no_image_is_pasted_into_itself(source, tmp_path, monkeypatch):
+    given = []
+    make = inner.make_anomaly
+    monkeypatch.setattr(inner, "make_anomaly", lambda *words: given.append(words[1:3]) or make(*words))
+    write(source, tmp_path / "out", replace(ALL_DAMAGED, per_kind=20))
+    assert len(given) == 80
+    assert not any(np.array_equal(image, donor) for image, donor in given)
+
+
+def test_damaged_images_of_another_recipe_or_of_other_images_are_refused(source, tmp_path):
+    with pytest.raises(UsageError, match=r"holds no damaged training images of 'nut': make .*--held_out 0"):
+        read_damaged(write(source, tmp_path / "held"), source, "nut")
+    with pytest.raises(UsageError, match="holds no damaged training images"):
+        read_damaged(tmp_path / "nowhere", source, "nut")
+    root = write(source, tmp_path / "out", ALL_DAMAGED)
+    image(source.root / "nut/train/good/006.png")
+    with pytest.raises(UsageError, match="made from other images of 'nut': make it anew"):
+        read_damaged(root, source, "nut")
+
+
 def test_without_hard_links_images_are_copied(source, tmp_path, monkeypatch):
     linked = files(write(source, tmp_path / "linked"))
 
@@ -171,8 +208,8 @@ def test_a_class_of_one_image_or_of_one_colour_is_an_error(source, tmp_path):
     [
         ({"kinds": ("spott",)}, "did you mean 'spot'"),
         ({"kinds": ("spot", "spot")}, "lists one twice"),
-        ({"held_out": 1.0}, "--held_out expects a share between 0 and 1, found 1.0"),
-        ({"held_out": 0.0}, "--held_out"),
+        ({"held_out": 1.0}, "--held_out expects a share from 0 to below 1, found 1.0"),
+        ({"held_out": -0.1}, "--held_out"),
         ({"per_kind": 0}, "--per_kind expects a number from 1 up"),
         ({"seed": -1}, "--seed"),
     ],

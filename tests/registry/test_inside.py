@@ -1,0 +1,119 @@
+"""A finished run judged on its training images alone, each without what its expert keeps of it."""
+
+import importlib
+import json
+import shutil
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from miniature import original, shelf
+
+import moleflow.registry.inside as inside
+from moleflow.data.folder import FolderDataset
+from moleflow.data.synthetic.inner import MANIFEST, Recipe, write_inner
+from moleflow.extractors.stream_data import StreamData
+from moleflow.registry.inside import choose_again, judged_inside
+from moleflow.registry.stored_run import StoredRun
+from moleflow.trainer.cross_fitting import scored_without
+from moleflow.utils.errors import MoleflowError, UsageError
+
+CLASSES = ("washer", "biscuit")
+REMEMBERS = ("--use_patch_memory", "--patch_memory_size", "40", "--calibration_images", "all")
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+def run(*words: str) -> StoredRun:
+    return StoredRun(original(*CLASSES, words=words or REMEMBERS))
+
+
+@cache
+def damaged(**settings: float) -> Path:
+    """Three spots and three warps a class."""
+    products = FolderDataset(shelf() / "products")
+    recipe = Recipe(**{"held_out": 0.0, "per_kind": 3, "kinds": ("spot", "warp"), **settings})
+    return write_inner(products, CLASSES, shelf() / f"damaged{settings}", recipe)
+
+
+def test_it_scores_no_test_image_and_tells_what_an_evaluation_tells(monkeypatch):
+    stored = run()
+    monkeypatch.setattr(StreamData, "test", lambda *_: pytest.fail("a test image is asked for"))
+    found = judged_inside(stored, damaged())
+    assert list(found["per_class"]) == list(CLASSES)
+    for row in found["per_class"].values():
+        assert 0.5 < row["image_auroc"] <= 1
+        assert 0 < row["pixel_ap"] <= 1
+    assert json.dumps(found)
+
+
+def test_an_image_and_its_damaged_version_are_scored_without_its_own_pieces(monkeypatch):
+    asked = []
+
+    def noted(model, task, number, features):
+        asked.append((task.name, number))
+        return scored_without(model, task, number, features)
+
+    monkeypatch.setattr(inside, "scored_without", noted)
+    judged_inside(run(), damaged())
+    sources = json.loads((damaged() / MANIFEST).read_text())["classes"]
+    stored = run()
+    with stored.runner(stored.tasks, stored.places) as runner:
+        for task in runner.stream:
+            normal, _ = runner.data.training(task)
+            places = [sample.path.relative_to(shelf() / "products").as_posix() for sample in normal.samples]
+            known = [source for _, source in sorted(sources[task.name]["sources"].items()) if source in places]
+            assert known
+            expected = [*range(len(places)), *map(places.index, known)]
+            assert [number for name, number in asked if name == task.name] == expected
+
+
+def test_what_is_chosen_again_has_to_be_what_was_kept():
+    stored = run()
+    with stored.runner(stored.tasks, stored.places) as runner:
+        runner.folder.load_base(runner.model)
+        task = runner.stream[0]
+        stored.load(runner.model, task.name)
+        normal, _ = runner.data.training(task)
+        bank = runner.model.fusion.views[0].banks[task.name]
+        assert bank.images == 0, "a stored memory does not know"
+        choose_again(runner.model, task, normal.batches)
+        assert bank.images == len(normal)
+        bank.codes += 1
+        with pytest.raises(MoleflowError, match=r"'washer' keeps, chosen again, differs .*codes.*another processor"):
+            choose_again(runner.model, task, normal.batches)
+
+
+def test_a_run_that_keeps_no_pieces_is_refused():
+    with pytest.raises(UsageError, match=r"keeps no pieces of images .*held out"):
+        judged_inside(run("--seed", "0"), damaged())
+
+
+def test_an_image_is_farther_from_the_others_than_from_itself():
+    stored = run()
+    with stored.runner(stored.tasks, stored.places) as runner, torch.no_grad():
+        runner.folder.load_base(runner.model)
+        task = runner.stream[0]
+        stored.load(runner.model, task.name)
+        normal, _ = runner.data.training(task)
+        choose_again(runner.model, task, normal.batches)
+        plain = [runner.model.score_as(normal.take([number]), task.name).images for number in range(len(normal))]
+        without = [scored_without(runner.model, task, n, normal.take([n])).images for n in range(len(normal))]
+    assert torch.cat(without).mean() > torch.cat(plain).mean()
+
+
+def test_the_script_judges_what_it_can_once_and_names_the_rest(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    script = importlib.import_module("validate_inside")
+    shutil.copytree(original(*CLASSES, words=REMEMBERS), tmp_path / "runs" / "memory")
+    shutil.copytree(original(*CLASSES, words=("--seed", "0")), tmp_path / "runs" / "flow")
+    words = [str(tmp_path / "runs"), "--inner", str(damaged()), "--out", str(tmp_path / "out")]
+    assert script.main(words) == 1
+    said = capsys.readouterr()
+    assert "memory: image AUROC" in said.out
+    assert "flow: The run in" in said.err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["memory"]
+    assert {"results.json", "config.json"} == {path.name for path in (tmp_path / "out/memory").iterdir()}
+    shutil.rmtree(tmp_path / "runs" / "flow")
+    monkeypatch.setattr(script, "judged_inside", lambda *_: pytest.fail("it is judged"))
+    assert script.main(words) == 0
