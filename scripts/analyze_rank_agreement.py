@@ -8,7 +8,7 @@ from pathlib import Path
 import studies
 from here import guarded
 
-from moleflow.analysis.rank_agreement import rank_agreement
+from moleflow.analysis.rank_agreement import BY, rank_agreement
 
 
 def main(words: Sequence[str]) -> int:
@@ -16,8 +16,11 @@ def main(words: Sequence[str]) -> int:
     parser = studies.parser(str(__doc__))
     parser.add_argument("inner_logs", type=Path, help="Folder of the runs on the inner validation.")
     parser.add_argument("test_logs", type=Path, help="Folder of the runs on the real data.")
+    parser.add_argument(
+        "--by", choices=BY, default=BY[0], help="What ranks image scores inside (default: %(default)s)."
+    )
     given = parser.parse_args(words)
-    found = rank_agreement(given.inner_logs, given.test_logs, studies.command())
+    found = rank_agreement(given.inner_logs, given.test_logs, studies.command(), given.by)
     found.write(given.output_dir)
     print("\n".join(found.finding))
     return 0

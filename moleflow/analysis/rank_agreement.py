@@ -17,6 +17,8 @@ from moleflow.evaluation.report.figures.canvas import DARK, new_figure, plain
 from moleflow.utils.errors import UsageError
 
 METRICS = {"image_auroc": "image AUROC", "pixel_ap": "pixel AP"}
+BY = ("image_auroc", "image_ap")
+"""What may rank image scores inside: AP looks at the highest scores, where defects that nobody sees do not lie."""
 MEAN = "mean"
 FEWEST = 3
 """Settings below which a ranking says nothing."""
@@ -76,13 +78,14 @@ def agreement(pairs: Mapping[str, Pair]) -> Agreement:
     return Agreement(pairs, float(found.statistic) if ranked else None, float(found.pvalue) if ranked else None)
 
 
-def rank_agreement(inner: Path, test: Path, command: str = "") -> Analysis:
+def rank_agreement(inner: Path, test: Path, command: str = "", by: str = "image_auroc") -> Analysis:
     """Compare runs on an inner validation with runs of the same names on the test sets.
 
     Args:
         inner: folder of the finished runs on the inner validation.
         test: folder of the finished runs on the real data.
         command: what made the page.
+        by: what ranks image scores inside, one of ``BY``.
 
     Raises:
         UsageError: a folder holds no finished run, or fewer than ``FEWEST`` names or no class are in both.
@@ -90,17 +93,18 @@ def rank_agreement(inner: Path, test: Path, command: str = "") -> Analysis:
     (inside, unread), (outside, more) = read_finished([inner]), read_finished([test])
     pairs, left = _paired(inside, outside)
     classes = _common_classes([run for pair in pairs.values() for run in pair])
+    inside_of = {**{metric: metric for metric in METRICS}, "image_auroc": by}
     found = {
         (metric, name): agreement(scores)
         for metric in METRICS
         for name in (MEAN, *classes)
-        if len(scores := _scores(pairs, metric, classes if name == MEAN else [name])) >= FEWEST
+        if len(scores := _scores(pairs, (inside_of[metric], metric), classes if name == MEAN else [name])) >= FEWEST
     }
     missing = [f"Left out: {sentence}." for sentence in (*left, *unread, *more)]
     return Analysis(
         "Does the inner validation rank settings as the test sets do?",
         [*(_sentence(metric, found[metric, MEAN]) for metric in METRICS if (metric, MEAN) in found), *missing],
-        {"classes": classes, "agreement": {m: _numbers(found, m) for m in METRICS}},
+        {"classes": classes, "by": by, "agreement": {m: _numbers(found, m) for m in METRICS}},
         command,
         [Picture("rank_agreement", _figure(found), CAPTION)],
         {"agreement": _agreement_table(found), "settings": _settings_table(found)},
@@ -130,15 +134,18 @@ def _common_classes(runs: Sequence[FinishedRun]) -> list[str]:
 
 
 def _scores(
-    pairs: Mapping[str, tuple[FinishedRun, FinishedRun]], metric: str, classes: Sequence[str]
+    pairs: Mapping[str, tuple[FinishedRun, FinishedRun]], metrics: tuple[str, str], classes: Sequence[str]
 ) -> dict[str, Pair]:
-    """Setting -> mean of a metric over the classes that have it in all runs, routed; empty where none has."""
-    every = [run for pair in pairs.values() for run in pair]
-    known = [name for name in classes if all(run.results["per_class"][name][metric] is not None for run in every)]
+    """Setting -> means of a metric inside and of one outside over the classes that have both, routed; or empty."""
+    every = [(run, metric) for pair in pairs.values() for run, metric in zip(pair, metrics, strict=True)]
+    known = [c for c in classes if all(run.results["per_class"][c][metric] is not None for run, metric in every)]
     if not known:
         return {}
     values = {
-        name: [float(np.mean([run.results["per_class"][c][metric] for c in known])) for run in pair]
+        name: [
+            float(np.mean([run.results["per_class"][c][metric] for c in known]))
+            for run, metric in zip(pair, metrics, strict=True)
+        ]
         for name, pair in pairs.items()
     }
     return {name: Pair(*value) for name, value in values.items()}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from moleflow.analysis.rank_agreement import Pair, agreement, rank_agreement
+from moleflow.analysis.rank_agreement import BY, Pair, agreement, rank_agreement
 from moleflow.evaluation.results import METRICS, ClassResult, Evaluation, build_results
 from moleflow.utils.errors import UsageError
 from moleflow.utils.io import write_json
@@ -72,6 +72,20 @@ def test_runs_are_paired_by_name_over_common_classes(tmp_path):
     assert "choosing inside gives d, 7.5 points below the best" in page
     assert (tmp_path / "out/rank_agreement.png").stat().st_size > 1000
     assert json.loads((tmp_path / "out/analysis_results.json").read_text())["agreement"]["pixel_ap"]["x"]["tau"] == 1
+
+
+def test_images_may_be_ranked_by_their_average_precision_inside(tmp_path):
+    for index, name in enumerate(("a", "b", "c")):
+        for side in ("in", "test"):
+            run(tmp_path / side, name, x=0.5 + index / 10)
+        results = json.loads((tmp_path / "in" / name / "results.json").read_text())
+        results["per_class"]["x"]["image_ap"] = 0.9 - index / 10
+        write_json(tmp_path / "in" / name / "results.json", results)
+    taus = {
+        by: rank_agreement(tmp_path / "in", tmp_path / "test", by=by).numbers["agreement"]["image_auroc"]["mean"]["tau"]
+        for by in BY
+    }
+    assert taus == {"image_auroc": pytest.approx(1), "image_ap": pytest.approx(-1)}
 
 
 def test_classes_without_a_metric_do_not_count_for_it(tmp_path):
