@@ -4,7 +4,6 @@
 Writes a results.json for each run, as an evaluation would; analyze_rank_agreement.py OUT RUNS tells how far they agree.
 """
 
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +13,10 @@ import here
 from moleflow.analysis.rank_agreement import METRICS
 from moleflow.analysis.runs import read_runs
 from moleflow.config.cli import Parser
-from moleflow.registry.inside import judged_inside
+from moleflow.registry.inside import MARK, identity, judged_inside
 from moleflow.registry.stored_run import writing
-from moleflow.utils.errors import UsageError
-from moleflow.utils.io import write_json
+from moleflow.utils.errors import MoleflowError, UsageError
+from moleflow.utils.io import read_json, write_json
 
 
 def main(words: Sequence[str]) -> int:
@@ -26,29 +25,38 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("runs", type=Path, help="folder of a finished run, or of several")
     parser.add_argument("--inner", type=Path, required=True,
                         help="what make_inner_validation.py --held_out 0 made of their training images")  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, help="folder to write into")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write into, not that of the runs")
     given = parser.parse_args(words)
     rows, trouble = read_runs(given.runs)
     for row in rows:
         folder = given.runs if (given.runs / "results.json").exists() else given.runs / row.name
         try:
             judge(folder, given.inner, given.out / row.name)
-        except UsageError as error:
+        except MoleflowError as error:
             trouble.append(f"{row.name}: {error}")
-    print("\n".join(trouble), file=sys.stderr)
+    for sentence in trouble:
+        print(sentence, file=sys.stderr)
     return 1 if trouble else 0
 
 
 def judge(run: Path, inner: Path, out: Path) -> None:
-    """Judge one run, unless it is judged, and tell its means."""
-    if (out / "results.json").exists():
-        return
+    """Judge one run, unless it is judged, and tell its means.
+
+    Raises:
+        MoleflowError: it cannot be judged, or something else lies where its results belong.
+    """
+    there = out / "results.json"
     with writing(run) as stored:
+        if there.exists():
+            if read_json(there).get(MARK) == identity(stored, inner):
+                return
+            raise UsageError(f"{there} is of another run, or of other damaged images: remove it, or give another --out")
         results = judged_inside(stored, inner)
-    write_json(out / "results.json", results)
-    shutil.copyfile(run / "config.json", out / "config.json")
+    write_json(out / "config.json", read_json(run / "config.json"))
+    write_json(there, results)
     means = results["final"]["oracle"]
-    shown = [f"{title} {100 * means[name]:.1f}" for name, title in METRICS.items() if means[name] is not None]
+    titles = {**METRICS, "image_ap": "image AP"}
+    shown = [f"{title} {100 * means[name]:.1f}" for name, title in titles.items() if means[name] is not None]
     print(f"{run.name}: {', '.join(shown)}", flush=True)
 
 

@@ -17,7 +17,7 @@ from moleflow.evaluation.report.figures.canvas import DARK, new_figure, plain
 from moleflow.utils.errors import UsageError
 
 METRICS = {"image_auroc": "image AUROC", "pixel_ap": "pixel AP"}
-BY = ("image_auroc", "image_ap")
+BY = {"image_auroc": "image AUROC", "image_ap": "image AP"}
 """What may rank image scores inside: AP looks at the highest scores, where defects that nobody sees do not lie."""
 MEAN = "mean"
 FEWEST = 3
@@ -103,11 +103,11 @@ def rank_agreement(inner: Path, test: Path, command: str = "", by: str = "image_
     missing = [f"Left out: {sentence}." for sentence in (*left, *unread, *more)]
     return Analysis(
         "Does the inner validation rank settings as the test sets do?",
-        [*(_sentence(metric, found[metric, MEAN]) for metric in METRICS if (metric, MEAN) in found), *missing],
+        [*(_sentence(metric, found[metric, MEAN], by) for metric in METRICS if (metric, MEAN) in found), *missing],
         {"classes": classes, "by": by, "agreement": {m: _numbers(found, m) for m in METRICS}},
         command,
-        [Picture("rank_agreement", _figure(found), CAPTION)],
-        {"agreement": _agreement_table(found), "settings": _settings_table(found)},
+        [Picture("rank_agreement", _figure(found, by), CAPTION)],
+        {"agreement": _agreement_table(found), "settings": _settings_table(found, by)},
     )
 
 
@@ -151,12 +151,20 @@ def _scores(
     return {name: Pair(*value) for name, value in values.items()}
 
 
-def _sentence(metric: str, found: Agreement) -> str:
+def _inside_title(metric: str, by: str) -> str:
+    """What ranks inside, in words."""
+    return BY[by] if metric == "image_auroc" else METRICS[metric]
+
+
+def _sentence(metric: str, found: Agreement, by: str) -> str:
     if found.tau is None:
         return f"{METRICS[metric]}: one side scores all settings alike, so there is no ranking to compare."
+    inside = _inside_title(metric, by)
+    ranked = "" if inside == METRICS[metric] else f", ranked inside by {inside}"
     return (
-        f"{METRICS[metric]}, mean over classes: τ = {found.tau:z.2f} (p {_p(found.p)}, {len(found.pairs)} settings); "
-        f"choosing inside gives {found.chosen}, {100 * found.regret:z.1f} points below the best."
+        f"{METRICS[metric]}{ranked}, mean over classes: τ = {found.tau:z.2f} (p {_p(found.p)}, "
+        f"{len(found.pairs)} settings); choosing inside gives {found.chosen}, "
+        f"{100 * found.regret:z.1f} points below the best."
     )
 
 
@@ -181,14 +189,15 @@ def _agreement_table(found: Mapping[tuple[str, str], Agreement]) -> Table:
     return Table("Agreement of the rankings", columns, tuple(rows), NOTE)
 
 
-def _settings_table(found: Mapping[tuple[str, str], Agreement]) -> Table:
+def _settings_table(found: Mapping[tuple[str, str], Agreement], by: str) -> Table:
     means = {metric: found[metric, MEAN] for metric in METRICS if (metric, MEAN) in found}
     names = next(iter(means.values())).pairs if means else ()
     rows: list[tuple[Cell, ...]] = [
         (number, name, *(100 * value for one in means.values() for value in one.pairs[name]))
         for number, name in enumerate(names, 1)
     ]
-    columns = ("no.", "setting", *(f"{METRICS[metric]} {side}" for metric in means for side in ("inside", "test")))
+    titles = [(f"{_inside_title(metric, by)} inside", f"{METRICS[metric]} test") for metric in means]
+    columns = ("no.", "setting", *(title for pair in titles for title in pair))
     return Table("Every setting, mean over classes, in %", columns, tuple(rows))
 
 
@@ -200,12 +209,12 @@ def _p(p: float | None) -> str | None:
     return None if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _figure(found: Mapping[tuple[str, str], Agreement]) -> Figure:
+def _figure(found: Mapping[tuple[str, str], Agreement], by: str) -> Figure:
     figure = new_figure(7.2, 3.2)
     for axes, metric in zip(figure.subplots(1, len(METRICS)), METRICS, strict=True):
         if (metric, MEAN) in found:
             _points(axes, found[metric, MEAN].pairs)
-        axes.set_xlabel(f"{METRICS[metric]} inside, %", fontsize=9)
+        axes.set_xlabel(f"{_inside_title(metric, by)} inside, %", fontsize=9)
         axes.set_ylabel(f"{METRICS[metric]} on the test sets, %", fontsize=9)
         plain(axes)
     return figure

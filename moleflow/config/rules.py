@@ -59,6 +59,9 @@ def _stays_at_its_start(flag: str, used: Callable[[AblationConfig], bool]) -> Ru
     )
 
 
+HANGS_ON_FEW = (v.TopK, v.Max, v.SpatialCluster)
+"""Image scores that all but the highest patches leave as they are."""
+
 RULES = (
     Rule(
         lambda ablation, run: (
@@ -117,6 +120,15 @@ RULES = (
         lambda ablation, run: _flow_share(ablation) < 1 and _looks_around(ablation),
         "--flow_share asks the flow about single patches, and with --use_scale_context, --use_context_gate, --use_cpcf "
         "or --use_spatial_lora it looks at their neighbours: it judges all.",
+        lambda ablation, run: (replace(ablation, map_source=v.MapOfFinest()), run),
+    ),
+    Rule(
+        lambda ablation, run: (
+            _flow_share(ablation) < 1
+            and not (isinstance(ablation.aggregation, HANGS_ON_FEW) and isinstance(ablation.scorer, v.NllScore))
+        ),
+        "--flow_share is for --patch_score nll and image scores that hang on the highest patches (top_k, max, "
+        "spatial_cluster): with others the flow judges all.",
         lambda ablation, run: (replace(ablation, map_source=v.MapOfFinest()), run),
     ),
     Rule(

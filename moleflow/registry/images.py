@@ -27,6 +27,11 @@ class GatheredDataset:
         return self.homes[class_name].test(class_name)
 
 
+def home_of(dataset: ImageDataset, class_name: str) -> ImageDataset:
+    """The dataset in whose folder a class lies."""
+    return dataset.homes[class_name] if isinstance(dataset, GatheredDataset) else dataset
+
+
 def gathered(roots: Mapping[str, str | None], open_root: Callable[[str | None], ImageDataset]) -> ImageDataset:
     """The images of classes, each from its folder.
 

@@ -8,19 +8,27 @@ import numpy as np
 import torch
 
 from moleflow.config.task import Task
+from moleflow.config.variants import PatchMemory, PlaceGaussian, RandomRotation
 from moleflow.data.sample import Sample
-from moleflow.data.synthetic.inner import read_damaged
+from moleflow.data.synthetic.inner import MANIFEST, read_damaged
 from moleflow.evaluation.evaluator import ClassScores
-from moleflow.evaluation.results import METRICS, ClassResult, Evaluation, build_results
+from moleflow.evaluation.results import ClassResult, Evaluation, build_results
 from moleflow.extractors.batch import Batches
 from moleflow.extractors.task_features import TaskFeatures
 from moleflow.models.mole_nf import MoLEFlow, Scores
 from moleflow.models.task import LearnsWithoutGradients, expert_state, parts_of
+from moleflow.registry.images import home_of
 from moleflow.registry.stored_run import StoredRun
 from moleflow.run import Runner
-from moleflow.trainer.cross_fitting import pieces_of, scored_without
+from moleflow.trainer.cross_fitting import scored_without
 from moleflow.utils.errors import MoleflowError, UsageError
+from moleflow.utils.io import sha256_of
 from moleflow.utils.progress import progress
+
+FEWEST = 3
+"""Normal images of a class, and damaged ones, below which nothing is told."""
+MARK = "inside"
+"""In results.json: that it is none of test images, and of what it is."""
 
 
 @torch.no_grad()
@@ -29,38 +37,66 @@ def judged_inside(stored: StoredRun, damaged: Path) -> dict[str, Any]:
 
     Every image that an expert was trained on is scored by it without what its memories keep of that image, as a normal
     image; and so are its damaged versions, as defective ones. Nothing has to be held out and no test image is scored.
-    It costs the choice of the memories, and one image at a time. What the flow learned of an image stays.
+    It costs the choice of the memories, and one image at a time. What the flow learned of an image stays. Nothing is
+    routed: both routes hold the same.
 
     Args:
         stored: a finished run whose experts keep pieces of images (V3).
         damaged: what ``make_inner_validation.py --held_out 0`` has made of the run's training images.
 
     Raises:
-        UsageError: the run keeps no pieces, or the damaged images are of others.
+        UsageError: the run keeps no pieces, or what cannot do without an image, or the damaged images are of others.
         MoleflowError: a memory that is chosen again is not the stored one.
     """
     stored.require_finished()
+    _refuse_what_stays(stored)
+    mark = identity(stored, damaged)
     with stored.runner(stored.tasks, stored.places) as runner:
         runner.folder.load_base(runner.model)
         results = [result for task in runner.stream for result in _of_task(stored, runner, task, damaged)]
         rows = [Evaluation(runner.stream[-1].index, tuple(results), None)]
-        return build_results(stored.path.name, [list(task.classes) for task in runner.stream], rows, runner.record)
+        classes = [list(task.classes) for task in runner.stream]
+        return {**build_results(stored.path.name, classes, rows, runner.record), MARK: mark}
+
+
+def identity(stored: StoredRun, damaged: Path) -> dict[str, str]:
+    """What tells a judgement from another: hashes of the run's list of experts and of the list of damaged images.
+
+    Raises:
+        UsageError: there is no such list.
+    """
+    lists = {"run": stored.path / "stream.json", "inner": damaged / MANIFEST}
+    for name, file in lists.items():
+        if not file.is_file():
+            raise UsageError(f"There is no {file.name} in {file.parent}: give the folder of a finished {name}.")
+    return {name: sha256_of(file) for name, file in lists.items()}
+
+
+def _refuse_what_stays(stored: StoredRun) -> None:
+    """Refuse runs that cannot score an image as if it were new."""
+    ablation = stored.resolved.ablation
+    if not isinstance(ablation.patch_memory, PatchMemory):
+        reason = "keeps no pieces of images (--use_patch_memory)"
+    elif isinstance(ablation.place_gaussian, PlaceGaussian):
+        reason = "has learned Gaussians of every image (--use_place_gaussian)"
+    elif isinstance(ablation.image, RandomRotation):
+        reason = "keeps images under several angles (--use_rotation_aug)"
+    else:
+        return
+    raise UsageError(
+        f"The run in {stored.path} {reason}, so it cannot score one that it was trained on as a new one: judge its "
+        "setting on images that are held out (make_inner_validation.py)."
+    )
 
 
 def _of_task(stored: StoredRun, runner: Runner, task: Task, damaged: Path) -> Iterator[ClassResult]:
     stored.load(runner.model, task.name)
-    if not pieces_of(runner.model, task):
-        raise UsageError(
-            f"The run in {stored.path} keeps no pieces of images (--use_patch_memory), so it cannot score one that it "
-            "was trained on as new: judge its setting on images that are held out (make_inner_validation.py)."
-        )
     normal, _ = runner.data.training(task)
     choose_again(runner.model, task, normal.batches)
     for name in task.classes:
         scores = _scores(runner, task, normal, name, damaged)
-        nothing = dict.fromkeys(METRICS)
         values = runner.evaluator.metrics(scores, scores.oracle_patches, scores.oracle, scores.routed_tasks)
-        yield ClassResult(name, task.index, {**nothing, **values}, {**nothing, **values}, None)
+        yield ClassResult(name, task.index, values, values, None)
 
 
 def choose_again(model: MoLEFlow, task: Task, normal: Batches) -> None:
@@ -82,20 +118,30 @@ def choose_again(model: MoLEFlow, task: Task, normal: Batches) -> None:
 
 
 def _scores(runner: Runner, task: Task, normal: TaskFeatures, name: str, damaged: Path) -> ClassScores:
-    """Scores of the class's training images and of their damaged versions, each without its own pieces."""
-    root = runner.data.dataset.root
-    numbers = {sample.path.relative_to(root).as_posix(): number for number, sample in enumerate(normal.samples)}
+    """Scores of the class's training images and of their damaged versions, each without its own pieces.
+
+    Those that the run held out are left out: its expert is new to them, and scores them on another level.
+
+    Raises:
+        UsageError: too few images are left.
+    """
+    home = home_of(runner.data.dataset, name)
     mine = [(sample, number) for number, sample in enumerate(normal.samples) if sample.class_name == name]
-    made = [
-        (one.sample, numbers[one.source])
-        for one in read_damaged(damaged, runner.data.dataset, name)
-        if one.source in numbers  # those the run held out are left out: its expert is new to them
-    ]
-    scored = [_scored(runner, task, *pair) for pair in progress([*mine, *made], len(mine) + len(made), name, "image")]
+    numbers = {sample.path.relative_to(home.root).as_posix(): number for sample, number in mine}
+    all_damaged = read_damaged(damaged, home, name)
+    made = [(one.sample, numbers[one.source]) for one in all_damaged if one.source in numbers]
+    if len(mine) < FEWEST or len(made) < FEWEST:
+        raise UsageError(
+            f"{name!r} has {len(mine)} normal images that the run was trained on and {len(made)} damaged ones of them: "
+            f"expected {FEWEST} or more of each."
+        )
+    pairs = [*mine, *made]
+    runner.data.store.prepare([sample for sample, _ in pairs], title=f"features {name}")
+    scored = [_scored(runner, task, *pair) for pair in progress(pairs, len(pairs), name, "image")]
     patches, images = (torch.cat(parts).cpu() for parts in zip(*scored, strict=True))
-    samples, tasks = [sample for sample, _ in (*mine, *made)], [task.name] * len(scored)
-    known = np.zeros(len(scored), dtype=bool)
-    return ClassScores(samples, task.name, tasks, patches, patches, images.numpy(), images.numpy(), known)
+    samples, unknown = [sample for sample, _ in pairs], np.zeros(len(pairs), dtype=bool)
+    tasks = [task.name] * len(pairs)
+    return ClassScores(samples, task.name, tasks, patches, patches, images.numpy(), images.numpy(), unknown)
 
 
 def _scored(runner: Runner, task: Task, sample: Sample, number: int) -> Scores:

@@ -86,6 +86,9 @@ def test_images_may_be_ranked_by_their_average_precision_inside(tmp_path):
         for by in BY
     }
     assert taus == {"image_auroc": pytest.approx(1), "image_ap": pytest.approx(-1)}
+    page = rank_agreement(tmp_path / "in", tmp_path / "test", by="image_ap").markdown()
+    assert "image AUROC, ranked inside by image AP, mean over classes" in page
+    assert "| image AP inside | image AUROC test |" in page
 
 
 def test_classes_without_a_metric_do_not_count_for_it(tmp_path):

@@ -35,6 +35,10 @@ RESOLVED = {
     "--use_spatial_lora --no_scale_context --use_patch_memory --map_source finest --flow_share 0.1": (
         lambda ablation, run: ablation.map_source == v.MapOfFinest(1.0)
     ),
+    "--preset realstream --score_aggregation_mode mean": lambda ablation, run: (
+        ablation.map_source == v.MapOfFinest(1.0)
+    ),
+    "--preset realstream --use_multi_orientation": lambda ablation, run: ablation.map_source == v.MapOfFinest(1.0),
     "--use_stn": lambda ablation, run: not run.features.cache_features,
     "--score_aggregation_mode adaptive": lambda ablation, run: ablation.aggregation == v.Adaptive(),
     "--calibration_images all": lambda ablation, run: run.training.calibration_images == "held_out",
@@ -74,6 +78,7 @@ SILENT = (
     "--val_fraction 0",
     "--map_source finest --use_patch_memory",
     "--flow_share 0.1 --map_source finest --use_patch_memory --no_scale_context",
+    "--preset realstream --score_aggregation_mode max",
     "--score_aggregation_mode adaptive --pseudo_margin_weight 0.1",
     "--use_score_guided_dual",
     "--use_dual_branch --use_tape --pseudo_margin_weight 0.1",

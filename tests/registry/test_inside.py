@@ -84,9 +84,28 @@ def test_what_is_chosen_again_has_to_be_what_was_kept():
             choose_again(runner.model, task, normal.batches)
 
 
-def test_a_run_that_keeps_no_pieces_is_refused():
-    with pytest.raises(UsageError, match=r"keeps no pieces of images .*held out"):
-        judged_inside(run("--seed", "0"), damaged())
+@pytest.mark.parametrize(("words", "reason"), [
+    (("--seed", "0"), "keeps no pieces of images"),
+    ((*REMEMBERS, "--use_place_gaussian"), "has learned Gaussians of every image"),
+    ((*REMEMBERS, "--use_rotation_aug", "--cache_views", "2"), "keeps images under several angles"),
+    ((*REMEMBERS, "--max_train_images", "3"), "normal images that the run was trained on and"),
+])  # fmt: skip
+def test_a_run_that_cannot_score_an_image_as_new_is_refused(words, reason):
+    with pytest.raises(UsageError, match=reason):
+        judged_inside(run(*words), damaged())
+
+
+def test_classes_from_elsewhere_are_judged_where_they_lie(tmp_path):
+    shutil.copytree(shelf() / "products", tmp_path / "moved")
+    stored = StoredRun(Path(shutil.copytree(run().path, tmp_path / "logs" / "run")))
+    stored.write_places(["biscuit"], str(tmp_path / "moved"))
+    assert judged_inside(stored, damaged())["per_class"] == judged_inside(run(), damaged())["per_class"]
+
+
+def test_a_task_of_several_classes_is_judged_class_by_class():
+    found = judged_inside(run(*REMEMBERS, "--cl_scenario", "2-1"), damaged())
+    assert found["tasks"] == [list(CLASSES)]
+    assert all(row["image_auroc"] > 0.5 for row in found["per_class"].values())
 
 
 def test_an_image_is_farther_from_the_others_than_from_itself():
@@ -116,4 +135,26 @@ def test_the_script_judges_what_it_can_once_and_names_the_rest(tmp_path, monkeyp
     assert {"results.json", "config.json"} == {path.name for path in (tmp_path / "out/memory").iterdir()}
     shutil.rmtree(tmp_path / "runs" / "flow")
     monkeypatch.setattr(script, "judged_inside", lambda *_: pytest.fail("it is judged"))
+    capsys.readouterr()
     assert script.main(words) == 0
+    assert capsys.readouterr() == ("", "")
+    words[2] = str(damaged(per_kind=2))
+    assert script.main(words) == 1
+    assert "is of another run, or of other damaged images: remove it" in capsys.readouterr().err
+    words[4] = words[0]
+    assert script.main(words) == 1
+    assert "give another --out" in capsys.readouterr().err
+
+
+def test_a_run_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    script = importlib.import_module("validate_inside")
+    for name in ("a", "b"):
+        shutil.copytree(original(*CLASSES, words=REMEMBERS), tmp_path / "runs" / name)
+    (tmp_path / "runs/a/experts/washer.safetensors").write_bytes(b"damaged")
+    words = [str(tmp_path / "runs"), "--inner", str(damaged()), "--out", str(tmp_path / "out")]
+    assert script.main(words) == 1
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1].startswith("a: ")
+    assert "b: image AUROC" in said.out
+    assert "image AP" in said.out

@@ -47,9 +47,9 @@ class Recipe:
 
     Attributes:
         seed: of the partition and of every anomaly.
-        held_out: share of a class's normal training images that become test images. 0: none does, and all are damaged:
-            for judging runs that have learned from them, each without its own (``moleflow.registry.inside``).
-        per_kind: anomalies of each kind; the held-out images are damaged in turn.
+        held_out: share of a class's normal training images that become test images. 0: none does, and any may be
+            damaged: for judging runs that have learned from them (``moleflow.registry.inside``).
+        per_kind: anomalies of each kind; the held-out images are damaged in turn, or all images, evenly spread.
         kinds: some of ``KINDS``.
 
     Raises:
@@ -168,10 +168,18 @@ def read_damaged(root: Path, dataset: NormalImages, class_name: str) -> list[Dam
         )
     if entry["sha256"] != fingerprint(dataset.root, sorted(dataset.train(class_name), key=lambda sample: sample.path)):
         raise UsageError(f"{shown(root)} was made from other images of {class_name!r}: make it anew from these")
-    return [
-        Damaged(sample, entry[SOURCES][sample.path.relative_to(root / class_name).as_posix()])
-        for sample in FolderDataset(root).test(class_name)
-    ]
+    found = {sample.path.relative_to(root / class_name).as_posix(): sample for sample in _there(root, class_name)}
+    if found.keys() != entry[SOURCES].keys():
+        raise UsageError(
+            f"{shown(root)} was to hold {len(entry[SOURCES])} damaged images of {class_name!r}, and does not hold all "
+            "of them, or others: call scripts/make_inner_validation.py again as before, or make it anew"
+        )
+    return [Damaged(sample, entry[SOURCES][place]) for place, sample in found.items()]
+
+
+def _there(root: Path, class_name: str) -> list[Sample]:
+    """The damaged images of a class that are there; a class that is only begun may lack its folders."""
+    return FolderDataset(root).test(class_name) if (root / class_name / "train").is_dir() else []
 
 
 def _begun(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The inner validation: an ordinary dataset, of training images alone, resumed, and never mixed with another."""
 
 import json
+import shutil
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -132,17 +133,35 @@ def test_seeds_hold_out_other_images_and_damage_the_same_ones_otherwise(source, 
 ALL_DAMAGED = replace(RECIPE, held_out=0.0)
 
 
-def test_with_nothing_held_out_all_images_are_damaged_in_turn_and_their_sources_told(source, tmp_path):
-    root = write(source, tmp_path / "out", ALL_DAMAGED)
+@pytest.mark.parametrize(("per_kind", "images"), [(1, [0, 3]), (3, [0, 1, 2, 3, 4, 5]), (6, [0, 1, 2, 3, 4, 5])])
+def test_with_nothing_held_out_the_damaged_images_are_spread_evenly_and_told(source, tmp_path, per_kind, images):
+    root = write(source, tmp_path / "out", replace(ALL_DAMAGED, per_kind=per_kind))
     made = FolderDataset(root)
     assert len(made.train("nut")) == 6
     damaged = read_damaged(root, source, "nut")
     assert [one.sample for one in damaged] == made.test("nut")
-    assert len({one.source for one in damaged}) == 6, "six anomalies, six images"
+    assert sorted({int(Path(one.source).stem) for one in damaged}) == images
     for one in damaged:
         outside = ~native_mask(one.sample.mask)
         normal = native_image(source.root / one.source)
         assert np.array_equal(native_image(one.sample.path)[outside], normal[outside])
+
+
+@pytest.mark.parametrize("harm", ["one is missing", "one too many", "nothing but the list"])
+def test_damaged_images_that_are_not_those_listed_are_refused(source, tmp_path, harm):
+    root = write(source, tmp_path / "out", ALL_DAMAGED)
+    one = next((root / "nut/test/spot").iterdir())
+    if harm == "one is missing":
+        one.unlink()
+    elif harm == "one too many":
+        shutil.copyfile(one, one.with_name("999.png"))
+        shutil.copyfile(
+            root / f"nut/ground_truth/spot/{one.stem}_mask.png", root / "nut/ground_truth/spot/999_mask.png"
+        )
+    else:
+        shutil.rmtree(root / "nut")
+    with pytest.raises(UsageError, match=r"was to hold 6 damaged images of 'nut', and does not hold all of them"):
+        read_damaged(root, source, "nut")
 
 
 def test_no_image_is_pasted_into_itself(source, tmp_path, monkeypatch):
