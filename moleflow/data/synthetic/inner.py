@@ -159,8 +159,9 @@ def read_damaged(root: Path, dataset: NormalImages, class_name: str) -> list[Dam
 
     Raises:
         UsageError: it was written otherwise, or from other images.
+        MoleflowError: its manifest is damaged.
     """
-    entry = read_json(root / MANIFEST).get("classes", {}).get(class_name) if (root / MANIFEST).exists() else None
+    entry = _read(root)["classes"].get(class_name) if (root / MANIFEST).exists() else None
     if entry is None or SOURCES not in entry:
         raise UsageError(
             f"{shown(root)} holds no damaged training images of {class_name!r}: make them with "
@@ -188,13 +189,19 @@ def _begun(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise UsageError(f"{shown(root)} is no inner validation and not empty: choose another folder")
         return {"settings": dict(settings), "classes": {}}
-    book = read_json(root / MANIFEST)
-    if not isinstance(book, dict) or not isinstance(book.get("classes"), dict):
-        raise MoleflowError(f"{shown(root / MANIFEST)} is damaged: write the inner validation into a new folder")
+    book = _read(root)
     if book.get("settings") != settings:
         raise UsageError(
             f"{shown(root)} was made with {book.get('settings')}, asked for is {dict(settings)}: choose another folder"
         )
+    return book
+
+
+def _read(root: Path) -> dict[str, Any]:
+    """The manifest in ``root``."""
+    book = read_json(root / MANIFEST)
+    if not isinstance(book, dict) or not isinstance(book.get("classes"), dict):
+        raise MoleflowError(f"{shown(root / MANIFEST)} is damaged: write the inner validation into a new folder")
     return book
 
 

@@ -212,6 +212,8 @@ def test_a_folder_of_something_else_is_refused(source, tmp_path):
     write_json(tmp_path / "odd" / MANIFEST, ["?"])
     with pytest.raises(MoleflowError, match="damaged"):
         write(source, tmp_path / "odd")
+    with pytest.raises(MoleflowError, match="damaged"):
+        read_damaged(tmp_path / "odd", source, "nut")
 
 
 def test_a_class_of_one_image_or_of_one_colour_is_an_error(source, tmp_path):
