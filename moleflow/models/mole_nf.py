@@ -137,9 +137,10 @@ class MoLEFlow(nn.Module):
 
     def likelihood_in_place(self, x: Tensor, task: str, places: Tensor | None = None) -> Latent:
         """The data path after the position."""
-        x, adapter_logdet = self.adapter(x, task)  # (B, H, W, D), (B, H, W)
-        x = self.context(x, task)  # (B, H, W, D)
-        x, adapter_logdet = taken(x, places), taken(adapter_logdet, places)
+        apart = self.adapter.maps_apart and self.context.maps_apart
+        sooner, later = (places, None) if apart else (None, places)
+        x, adapter_logdet = self.adapter(taken(x, sooner), task)  # (B, H, W, D), (B, H, W)
+        x, adapter_logdet = taken(self.context(x, task), later), taken(adapter_logdet, later)
         with self.flow.looking_at(places, task):
             z, flow_logdet = self.density(x, task)  # (B, H, W, D), (B, H, W)
         return Latent(x, z, adapter_logdet, flow_logdet)

@@ -81,7 +81,13 @@ class NoImageMapping(ImageMapping):
 
 
 class Mapping(nn.Module, ABC):
-    """Features to features of the same shape, no bijection: position, context."""
+    """Features to features of the same shape, no bijection: position, context.
+
+    Attributes:
+        maps_apart: whether it maps each patch by itself, wherever that lies and whatever is around it.
+    """
+
+    maps_apart = False
 
     @abstractmethod
     def forward(self, x: Tensor, task: str) -> Tensor:
@@ -89,7 +95,13 @@ class Mapping(nn.Module, ABC):
 
 
 class Stage(nn.Module, ABC):
-    """Features to features with a log-determinant for each patch: adapter, flow, DIA."""
+    """Features to features with a log-determinant for each patch: adapter, flow, DIA.
+
+    Attributes:
+        maps_apart: whether it maps each patch by itself, wherever that lies and whatever is around it.
+    """
+
+    maps_apart = False
 
     @abstractmethod
     def forward(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
@@ -114,6 +126,8 @@ class InvertibleStage(Stage):
 class NoMapping(Mapping):
     """The absent position or context."""
 
+    maps_apart = True
+
     def forward(self, x: Tensor, task: str) -> Tensor:
         """Return x."""
         return x
@@ -121,6 +135,8 @@ class NoMapping(Mapping):
 
 class NoStage(InvertibleStage):
     """The absent adapter or DIA: the identity, log|det| = 0."""
+
+    maps_apart = True
 
     def forward(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
         """Return x and zeros."""

@@ -58,6 +58,8 @@ class FilmAdapter(Stage):
         norm: whether a layer norm comes first.
     """
 
+    maps_apart = True
+
     def __init__(self, dim: int, norm: bool):
         super().__init__()
 

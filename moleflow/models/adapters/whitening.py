@@ -63,6 +63,8 @@ class TaskAffine(Stage):
         identity_pull: weight of the pull to the identity, in the first task only.
     """
 
+    maps_apart = True
+
     def __init__(self, dim: int, logdet: bool, identity_pull: float):
         super().__init__()
         self.logdet = logdet

@@ -57,6 +57,8 @@ class ZcaAdapter(InvertibleStage):
         shrinkage: share ρ of the mean variance in the covariance's diagonal: (1 − ρ)·Σ + ρ·(tr Σ/D)·I.
     """
 
+    maps_apart = True
+
     def __init__(self, dim: int, shrinkage: float):
         super().__init__()
         self.shrinkage = shrinkage

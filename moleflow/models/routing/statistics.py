@@ -49,8 +49,8 @@ class RouterStatistics(nn.Module):
 
 
 def image_features(features: Tensor) -> Tensor:
-    """Mean over the grid, in float64: (B, H, W, D) -> (B, D)."""
-    return features.double().mean(dim=(1, 2))
+    """Mean over the grid, of each row in float32 and of these in float64: (B, H, W, D) -> (B, D)."""
+    return features.mean(2).double().mean(1)
 
 
 def full_scatter(triangle: Tensor, dim: int) -> Tensor:

@@ -17,6 +17,11 @@ def coordinates_of(dim: int, count: int) -> int:
     return count + 1 if 0 < count < dim - 1 else dim
 
 
+def squared_length(points: Tensor) -> Tensor:
+    """(…, d) -> (…)."""
+    return torch.linalg.vector_norm(points, dim=-1).square()
+
+
 class Coordinates(nn.Module):
     """Coordinates in which distances are those that count: x → w⊙x, or x → (Vᵀc, ‖c − VVᵀc‖) with c = w⊙x − μ.
 
@@ -57,13 +62,16 @@ class Coordinates(nn.Module):
 
     def along(self, weighted: Tensor) -> Tensor:
         """Coordinates of weighted patches, (…, D) -> (…, r + 1), or those themselves."""
-        if self.whole:
-            return weighted
-        centred = weighted - self.mean.to(weighted)
-        along = centred @ self.axes.to(weighted)
-        left = centred.square().sum(-1, keepdim=True) - along.square().sum(-1, keepdim=True)
-        return torch.cat([along, left.clamp_min(0).sqrt()], dim=-1)
+        return weighted if self.whole else self._along(weighted - self.mean.to(weighted))
 
     def forward(self, patches: Tensor) -> Tensor:
         """(…, D) -> (…, r + 1), or (…, D)."""
-        return self.along(self.weighted(patches))
+        if self.whole:
+            return self.weighted(patches)
+        return self._along(torch.addcmul(-self.mean.to(patches), patches, self.weights.to(patches)))
+
+    def _along(self, centred: Tensor) -> Tensor:
+        """c = w⊙x − μ to (Vᵀc, ‖c − VVᵀc‖), (…, D) -> (…, r + 1)."""
+        along = centred @ self.axes.to(centred)
+        left = squared_length(centred) - squared_length(along)
+        return torch.cat([along, left.clamp_min(0).sqrt()[..., None]], dim=-1)

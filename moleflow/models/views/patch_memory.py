@@ -11,14 +11,15 @@ from moleflow.config.task import Task
 from moleflow.extractors.batch import Batches
 from moleflow.models.task import PerTask
 from moleflow.models.views.base import View
-from moleflow.models.views.coordinates import Coordinates, coordinates_of
+from moleflow.models.views.coordinates import Coordinates, coordinates_of, squared_length
+from moleflow.utils.products import PIECES, least_products, pieces
 
 PROJECTION = 64
 """Channels of the random projection a memory is chosen in."""
 IMAGES_AT_ONCE = 8
-LEVELS, TINY = 255, 1e-12
-"""Steps of a kept number, and the least span of a channel."""
-AT_ONCE = {"cpu": 512}
+LEVELS, MIDDLE, TINY = 255, 128, 1e-12
+"""Steps of a kept number, the code in the middle, and the least span of a channel."""
+AT_ONCE = {"cpu": 1024}
 """Patches whose distances are taken together, where fewer than an image's are faster: they stay in the caches."""
 
 
@@ -62,11 +63,6 @@ def covering(patches: Tensor, count: int, candidates: int) -> tuple[Tensor, Cove
     return drawn, spread_out(patches[drawn] @ projection, count)
 
 
-def squared_length(points: Tensor) -> Tensor:
-    """(n, d) -> (n,)."""
-    return points.square().sum(1)
-
-
 class Bank(nn.Module):
     """Normal patches to compare with, (size, D), in 8 bits a number: low + step·code, channel by channel.
 
@@ -84,7 +80,7 @@ class Bank(nn.Module):
 
     def __init__(self, size: int, dim: int):
         super().__init__()
-        self.register_buffer("codes", torch.zeros(size, dim, dtype=torch.uint8))
+        self.register_buffer("codes", torch.zeros(dim, size, dtype=torch.uint8).T)  # as the product reads them
         self.register_buffer("low", torch.zeros(dim, dtype=torch.float64))
         self.register_buffer("step", torch.zeros(dim, dtype=torch.float64))
         self.register_buffer("owners", torch.zeros(size, dtype=torch.long), persistent=False)
@@ -144,19 +140,28 @@ class Bank(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """Distance of each patch to the nearest one kept, (B, P, D) -> (B, P).
 
-        With a = x − low and b = step·code, ‖a − b‖² = ‖a‖² + (−2·step·a, 1)·(code, ‖b‖²): one product, and ‖a‖² changes
-        no minimum.
+        With a = x − middle and b = step·(code − 128), ‖a − b‖² = (−2·step·a, 1, ‖a‖²)·(code − 128, ‖b‖², 1): one
+        product. Its factors have eight significant bits, and so has what comes out (``least_products``): a patch is
+        rounded as finely as kept ones, whose codes are exact in them, and a squared length is a sum of three numbers.
         """
         if self._hidden is not None:
             return self._as_new(patches, self._hidden)
-        away = patches.flatten(0, 1) - self.low.to(patches)
-        asked = torch.cat([away * (-2 * self.step.to(patches)), away.new_ones(len(away), 1)], dim=1)
+        kept, few = self._kept(), AT_ONCE.get(patches.device.type, patches.shape[1])
+        nearest = [least_products(self._asked(some), kept) for some in patches.flatten(0, 1).split(few)]
+        return torch.cat(nearest).sqrt().unflatten(0, patches.shape[:2]).to(patches)
+
+    def _asked(self, patches: Tensor) -> Tensor:
+        """(−2·step·a, 1, ‖a‖²) in bfloat16, (n, D) -> (n, D + 2·PIECES); ‖a‖² is that of the rounded a."""
+        slope = -2 * self.step.to(patches)
+        asked = ((patches - (self.low + self.step * MIDDLE).to(patches)) * slope).bfloat16()
+        return torch.cat([asked, asked.new_ones(len(asked), PIECES), pieces(squared_length(asked / slope))], dim=1)
+
+    def _kept(self) -> Tensor:
+        """(code − 128, ‖b‖², 1) in bfloat16, (D + 2·PIECES, size)."""
+        codes = self.codes.T.bfloat16() - MIDDLE
         if self._lengths is None:
-            self._lengths = squared_length(self.step.to(patches) * self.codes.to(patches))
-        kept = torch.cat([self.codes.to(patches), self._lengths[:, None]], dim=1)
-        few = AT_ONCE.get(away.device.type, len(away))
-        nearest = torch.cat([(some @ kept.T).amin(1) for some in asked.split(few)])
-        return (nearest + squared_length(away)).clamp_min(0).sqrt().unflatten(0, patches.shape[:2])
+            self._lengths = pieces(squared_length((self.step * codes.T).float()))
+        return torch.cat([codes, self._lengths.T, codes.new_ones(PIECES, codes.shape[1])])
 
     def _as_new(self, patches: Tensor, hidden: Tensor) -> Tensor:
         """The least ‖a − b‖ over the kept patches, for hidden ones plus that from b to what stands in for it."""
