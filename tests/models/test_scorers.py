@@ -269,3 +269,25 @@ def test_dual_branch_weighs_the_score_with_position_by_the_share():
 
     scores = bare_energy(Paths(torch.zeros(2, 2, 4)), torch.ones(1, 2, 2, 4), DualBranch(Quarter()))
     torch.testing.assert_close(scores, torch.full((1, 2, 2), 0.25 * 4 + 0.75 * 16))
+
+
+AROUND = {
+    f"{slot} {one}": replace(TINY, **{"context": v.NoContext(), slot: one})
+    for slot in ("position", "adapter", "context", "dia")
+    for variant in variants_of(slots()[slot])
+    for one in settings(variant)
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_a_patch_asked_about_alone_scores_what_it_scores_among_all(name: str) -> None:
+    """Whatever looks at other patches sees all of them."""
+    model = trained(["a"], AROUND[name])
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.context.parameters():  # they start as the identity
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+        features, places = product_features("a", 3), torch.tensor([[0, 5, 9], [15, 1, 2], [7, 7, 3]])
+        everywhere = model.likelihood(features, "a").nll.flatten(1)
+        asked = model.likelihood(features, "a", places).nll[:, 0]
+    torch.testing.assert_close(asked, everywhere.gather(1, places))
