@@ -155,10 +155,10 @@ class AblationConfig:
     map_source: v.MapOfAll | v.MapOfFinest = slot(
         v.MapOfAll(), "Which opinions draw the map", mode=("map_source", MAP_SOURCES)
     )
-    border: v.BorderRamp | v.NoBorderRamp = slot(
+    border: v.BorderRamp | v.GroundWeight | v.NoBorderRamp = slot(
         v.NoBorderRamp(),
-        "Weight of patches near the frame",
-        {"use_border_ramp": v.BorderRamp, "no_border_ramp": v.NoBorderRamp},
+        "Weight of patches by where they lie",
+        {"use_border_ramp": v.BorderRamp, "use_ground_weight": v.GroundWeight, "no_border_ramp": v.NoBorderRamp},
     )
     consistency: v.NoConsistency | v.LocalConsistency | v.MultiscaleConsistency = slot(
         v.NoConsistency(), "Agreement of neighbouring patch scores", CONSISTENCIES

@@ -120,6 +120,8 @@ SCORES = {
         "memory_candidates": ("memories chosen among 40 000 patches",
                               {"use_patch_memory": True, "patch_memory_candidates": 40_000}),
         "border_ramp": ("patches near the frame count less", {"use_border_ramp": True}),
+        "ground_weight": ("patches count less where normal images hardly differ",
+                          {"use_patch_memory": True, "use_ground_weight": True}),
         "smooth_2": ("pixel map smoothed by σ = 2", {"smoothing_sigma": 2.0}),
         "smooth_multi": ("pixel map smoothed by σ = 2 and σ = 4", {"smoothing": "multi"}),
         "smooth_none": ("pixel map not smoothed", {"smoothing": "none"}),

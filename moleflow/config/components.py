@@ -187,6 +187,8 @@ COMPONENTS: dict[str, Component] = {
     "V5": Component("the flow judges only those patches that the views find most unusual",
         "--use_patch_memory --map_source finest --no_scale_context --flow_share 0.05", "models/views/base.py", "",
         ("flow_asked_little",)),
+    "V6": Component("patches count less at places where normal images hardly differ",
+        "--use_patch_memory --use_ground_weight", "models/scoring/ground.py", "", ("ground_weight",)),
     "R1": Component("Mahalanobis, a covariance per task", "--router per_task", "models/routing/mahalanobis.py",
         "fails with fewer images than dimensions", ("router_per_task",)),
     "R2": Component("nearest prototype", "--router euclidean", "models/routing/euclidean.py", "",

@@ -117,6 +117,12 @@ RULES = (
         lambda ablation, run: (replace(ablation, map_source=v.MapOfAll()), run),
     ),
     Rule(
+        lambda ablation, run: isinstance(ablation.border, v.GroundWeight) and not _has_finest(ablation),
+        "--use_ground_weight asks the memory on the features' own grid, and there is none: every place counts the same "
+        "(give --use_patch_memory with a --patch_memory_pooling of 1).",
+        lambda ablation, run: (replace(ablation, border=v.NoBorderRamp()), run),
+    ),
+    Rule(
         lambda ablation, run: _flow_share(ablation) < 1 and _looks_around(ablation),
         "--flow_share asks the flow about single patches, and with --use_scale_context, --use_context_gate, --use_cpcf "
         "or --use_spatial_lora it looks at their neighbours: it judges all.",
@@ -221,7 +227,11 @@ RULES = (
 
 def _without_views(ablation: AblationConfig) -> AblationConfig:
     return replace(
-        ablation, place_gaussian=v.NoPlaceGaussian(), patch_memory=v.NoPatchMemory(), map_source=v.MapOfAll()
+        ablation,
+        place_gaussian=v.NoPlaceGaussian(),
+        patch_memory=v.NoPatchMemory(),
+        map_source=v.MapOfAll(),
+        border=v.NoBorderRamp() if isinstance(ablation.border, v.GroundWeight) else ablation.border,
     )
 
 

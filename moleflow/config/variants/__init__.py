@@ -105,6 +105,7 @@ from moleflow.config.variants.score import (
 )
 from moleflow.config.variants.views import (
     BorderRamp,
+    GroundWeight,
     MapOfAll,
     MapOfFinest,
     NoBorderRamp,
@@ -138,6 +139,7 @@ __all__ = [
     "GatedContextSubnet",
     "GaussianSmoothing",
     "GlobalContext",
+    "GroundWeight",
     "HybridPosition",
     "HybridRouter",
     "ImageDecision",

@@ -71,5 +71,19 @@ class BorderRamp:
 
 
 @dataclass(frozen=True)
+class GroundWeight:
+    """V6: scores count less where normal images hardly differ."""
+
+    quantile: float = knob(
+        0.9,
+        "Places whose normal patches differ as much as this quantile of all places count in full.",
+        "ground_quantile",
+        low=0,
+        high=1,
+        selects=True,
+    )
+
+
+@dataclass(frozen=True)
 class NoBorderRamp:
     """Every patch counts the same."""

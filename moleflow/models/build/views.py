@@ -1,4 +1,4 @@
-"""V: second views of a task's patches, and how much the frame counts."""
+"""V: second views of a task's patches, and how much patches count by where they lie."""
 
 from itertools import cycle
 
@@ -7,6 +7,7 @@ from moleflow.config.ablation import AblationConfig
 from moleflow.models.build.policy import Shape
 from moleflow.models.scoring.border import BorderRamp
 from moleflow.models.scoring.fusion import FlowAlone, Fusion
+from moleflow.models.scoring.ground import GroundWeight
 from moleflow.models.scoring.scorer import NoScoreMapping, ScoreMapping
 from moleflow.models.views.base import FusedViews, View
 from moleflow.models.views.patch_memory import PatchMemory
@@ -43,10 +44,13 @@ def build_views(config: AblationConfig, shape: Shape) -> list[View]:
     return views
 
 
-def build_border(config: AblationConfig, shape: Shape) -> ScoreMapping:
-    """V2 or nothing."""
+def build_border(config: AblationConfig, shape: Shape, fusion: Fusion) -> ScoreMapping:
+    """V2, V6 or nothing; V6 asks the memory on the features' own grid."""
     match config.border:
         case cfg.BorderRamp(share):
             return BorderRamp(shape[:2], share)
+        case cfg.GroundWeight(quantile):
+            memories = [part for part in fusion.modules() if isinstance(part, PatchMemory) and part.grid == shape[:2]]
+            return GroundWeight(shape[:2], quantile, memories[0].usual)
         case cfg.NoBorderRamp():
             return NoScoreMapping()

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from moleflow.models.scoring.ground import pulled_to_median
 from moleflow.models.scoring.scorer import ScoreMapping
 
 
@@ -34,5 +35,4 @@ class BorderRamp(ScoreMapping):
 
     def forward(self, scores: Tensor, features: Tensor, task: str) -> Tensor:
         """(B, H, W) -> (B, H, W)."""
-        median = scores.flatten(1).median(dim=1).values[:, None, None]
-        return median + self.weight.to(scores) * (scores - median)
+        return pulled_to_median(scores, self.weight)

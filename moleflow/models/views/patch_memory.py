@@ -17,6 +17,8 @@ from moleflow.utils.products import PIECES, least_products, pieces
 PROJECTION = 64
 """Channels of the random projection a memory is chosen in."""
 IMAGES_AT_ONCE = 8
+USUAL = 64
+"""Training images that tell what is usual at a place, at most, spread over all."""
 LEVELS, MIDDLE, TINY = 255, 128, 1e-12
 """Steps of a kept number, the code in the middle, and the least span of a channel."""
 AT_ONCE = {"cpu": 1024}
@@ -217,3 +219,20 @@ class PatchMemory(View):
         """(B, P, D) -> (B, P)."""
         coordinates, bank = self.coordinates[task], self.banks[task]
         return torch.cat([bank(coordinates(part)) for part in places.split(IMAGES_AT_ONCE)])
+
+    def usual(self, task: Task, batches: Batches) -> Tensor:
+        """Mean distance of normal patches at each place to the nearest kept one of another image, (h, w).
+
+        Not finite where all that is kept is of one image.
+
+        Args:
+            task: a task whose memory is filled.
+            batches: the features it was filled with, in the same order; at most USUAL of the images are looked at.
+        """
+        bank = self.banks[task.name]
+        every, seen = -(-bank.images // USUAL), []
+        for number, image in enumerate(image for batch in batches() for image in batch.features.split(1)):
+            if number % every == 0:
+                with bank.without(number):
+                    seen.append(self.judge(self.places(image), task.name))
+        return torch.cat(seen).mean(0).unflatten(0, self.grid)
