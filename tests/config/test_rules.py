@@ -29,6 +29,13 @@ RESOLVED = {
     "--map_source finest --use_patch_memory --patch_memory_pooling 2": lambda ablation, run: (
         ablation.map_source == v.MapOfAll()
     ),
+    "--use_ground_weight --use_patch_memory --patch_memory_pooling 2": lambda ablation, run: (
+        ablation.border == v.NoBorderRamp()
+    ),
+    "--use_ground_weight": lambda ablation, run: ablation.border == v.NoBorderRamp(),
+    "--use_ground_weight --use_patch_memory --val_fraction 0": lambda ablation, run: (
+        (ablation.patch_memory, ablation.border) == (v.NoPatchMemory(), v.NoBorderRamp())
+    ),
     "--flow_share 0.1 --map_source finest --use_patch_memory": lambda ablation, run: (
         ablation.map_source == v.MapOfFinest(1.0)
     ),
@@ -79,6 +86,7 @@ SILENT = (
     "--map_source finest --use_patch_memory",
     "--flow_share 0.1 --map_source finest --use_patch_memory --no_scale_context",
     "--preset realstream --score_aggregation_mode max",
+    "--use_ground_weight --use_patch_memory",
     "--score_aggregation_mode adaptive --pseudo_margin_weight 0.1",
     "--use_score_guided_dual",
     "--use_dual_branch --use_tape --pseudo_margin_weight 0.1",

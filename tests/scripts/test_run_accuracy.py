@@ -101,7 +101,7 @@ def test_few_images_are_the_same_for_the_preset_and_its_peers():
 
 
 def test_each_undone_run_is_the_preset_but_for_one_choice():
-    for backbone, count in ((LITE, 10), (RESNET, 12)):
+    for backbone, count in ((LITE, 11), (RESNET, 13)):
         preset = parse(printed("preset", BACKBONES=backbone)[0][2:])[0]
         commands = printed("undone", BACKBONES=backbone)
         assert len(commands) == count
@@ -112,7 +112,9 @@ def test_each_undone_run_is_the_preset_but_for_one_choice():
             calibrated = "held_out" if name == "flow_alone" else "all"  # no memory can do without an image
             assert undone.run.training == replace(preset.run.training, calibration_images=calibrated), name
             assert undone.ablation != preset.ablation or undone.run.data != preset.run.data, name
-    assert [value(one, "--experiment_name") for one in printed("undone", BACKBONES=LITE, UNDO="no_ramp")] == ["no_ramp"]
+    assert [value(one, "--experiment_name") for one in printed("undone", BACKBONES=LITE, UNDO="ramp_instead")] == [
+        "ramp_instead"
+    ]
 
 
 @pytest.mark.parametrize(("words", "env", "sentence"), [
@@ -132,7 +134,7 @@ def test_a_failed_run_is_named_and_what_is_done_is_not_done_again(tmp_path):
     python.write_text(STUB.format(python=sys.executable, journal=str(journal)))
     python.chmod(0o755)
     env = {"PYTHON": str(python), "OUT": str(tmp_path / "out"), "DATA_PATH": "/data", "BACKBONES": LITE,
-           "SEEDS": "0", "IMAGES": "5", "JOBS": "2", "UNDO": "no_ramp"}  # fmt: skip
+           "SEEDS": "0", "IMAGES": "5", "JOBS": "2", "UNDO": "every_place_alike"}  # fmt: skip
     done = call(**env)
     assert done.returncode == 1
     assert done.stderr.count("\nfailed ") == 1
