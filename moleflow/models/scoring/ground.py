@@ -32,10 +32,11 @@ class Ground(nn.Module):
         self.register_buffer("weight", torch.ones(grid))
 
     def learn(self, usual: Tensor, quantile: float) -> None:
-        """Set w = min(1, u/q) with q the quantile over places; where some u is unknown, every place counts the same."""
-        if usual.isfinite().all():
-            usual = gaussian_blur(usual[None, None], BLUR)[0, 0]
-            self.weight.copy_((usual / usual.quantile(quantile).clamp_min(1e-12)).clamp(max=1))
+        """Set w = min(1, u/q), q the quantile of u over places; where nothing is known or differs, every w stays 1."""
+        usual = gaussian_blur(usual[None, None], BLUR)[0, 0]
+        most = usual.quantile(quantile)
+        if most.isfinite() and most > 0:
+            self.weight.copy_((usual / most).clamp(max=1))
 
 
 class GroundWeight(ScoreMapping):
