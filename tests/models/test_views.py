@@ -385,3 +385,17 @@ def test_directions_are_kept_in_half_precision_and_survive_storage():
         other.fusion.views[1](product_features("a", 2), "a"), fine(product_features("a", 2), "a")
     )
     assert torch.isfinite(scores).all()
+
+
+def test_the_factor_of_one_memory_is_at_hand_and_the_others_are_put_away():
+    model = trained(["a", "b"], VIEWED)
+    memory, features = model.fusion.views[1], product_features("a", 2, seed=5)
+    first = memory(features, "a")
+    assert torch.equal(memory(features, "a"), first)
+    ready = lambda: [task for task in "ab" if memory.banks[task]._ready is not None]
+    assert ready() == ["a"]
+    memory(features, "b")
+    assert ready() == ["b"]
+    assert torch.equal(memory(features, "a"), first)
+    tell_experts_changed(model)
+    assert ready() == []

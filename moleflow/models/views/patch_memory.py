@@ -89,6 +89,7 @@ class Bank(nn.Module):
         self.register_buffer("spares", torch.full((size,), torch.inf), persistent=False)
         self.images = 0
         self._lengths: Tensor | None = None
+        self._ready: Tensor | None = None
         self._hidden: Tensor | None = None
 
     @property
@@ -98,7 +99,11 @@ class Bank(nn.Module):
 
     def experts_changed(self) -> None:
         """Forget the kept patches' lengths."""
-        self._lengths = None
+        self._lengths = self._ready = None
+
+    def put_away(self) -> None:
+        """Give up the factor of the product, twice as large as what is kept, until the next one is asked for."""
+        self._ready = None
 
     def keep(self, patches: Tensor) -> None:
         """Keep patches (size, D)."""
@@ -148,7 +153,7 @@ class Bank(nn.Module):
         """
         if self._hidden is not None:
             return self._as_new(patches, self._hidden)
-        kept, few = self._kept(), AT_ONCE.get(patches.device.type, patches.shape[1])
+        kept, few = self._at_hand(), AT_ONCE.get(patches.device.type, patches.shape[1])
         nearest = [least_products(self._asked(some), kept) for some in patches.flatten(0, 1).split(few)]
         return torch.cat(nearest).sqrt().unflatten(0, patches.shape[:2]).to(patches)
 
@@ -158,8 +163,13 @@ class Bank(nn.Module):
         asked = ((patches - (self.low + self.step * MIDDLE).to(patches)) * slope).bfloat16()
         return torch.cat([asked, asked.new_ones(len(asked), PIECES), pieces(squared_length(asked / slope))], dim=1)
 
-    def _kept(self) -> Tensor:
+    def _at_hand(self) -> Tensor:
         """(code − 128, ‖b‖², 1) in bfloat16, (D + 2·PIECES, size)."""
+        if self._ready is None or self._ready.device != self.codes.device:
+            self._ready = self._kept()
+        return self._ready
+
+    def _kept(self) -> Tensor:
         codes = self.codes.T.bfloat16() - MIDDLE
         if self._lengths is None:
             self._lengths = pieces(squared_length((self.step * codes.T).float()))
@@ -203,6 +213,7 @@ class PatchMemory(View):
         self.candidates = candidates
         self.coordinates = PerTask(lambda task: Coordinates(dim, shallow, directions))
         self.banks = PerTask(lambda task: Bank(size, coordinates_of(dim, directions)))
+        self._last_used: tuple[Bank, ...] = ()
 
     def end_task(self, task: Task, batches: Batches) -> None:
         """Find the task's coordinates and choose its patches; in all channels, so that what is rare in any is in."""
@@ -217,8 +228,17 @@ class PatchMemory(View):
 
     def judge(self, places: Tensor, task: str) -> Tensor:
         """(B, P, D) -> (B, P)."""
-        coordinates, bank = self.coordinates[task], self.banks[task]
+        coordinates, bank = self.coordinates[task], self._used(task)
         return torch.cat([bank(coordinates(part)) for part in places.split(IMAGES_AT_ONCE)])
+
+    def _used(self, task: str) -> Bank:
+        """The task's memory; one that another task's was used before has put its factor away."""
+        bank = self.banks[task]
+        if not any(bank is last for last in self._last_used):
+            for last in self._last_used:
+                last.put_away()
+            self._last_used = (bank,)
+        return bank
 
     def usual(self, task: Task, batches: Batches) -> Tensor:
         """Mean distance of normal patches at each place to the nearest kept one of another image, (h, w).
