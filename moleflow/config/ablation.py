@@ -158,7 +158,12 @@ class AblationConfig:
     border: v.BorderRamp | v.GroundWeight | v.NoBorderRamp = slot(
         v.NoBorderRamp(),
         "Weight of patches by where they lie",
-        {"use_border_ramp": v.BorderRamp, "use_ground_weight": v.GroundWeight, "no_border_ramp": v.NoBorderRamp},
+        {
+            "use_border_ramp": v.BorderRamp,
+            "use_ground_weight": v.GroundWeight,
+            "no_border_ramp": v.NoBorderRamp,
+            "no_ground_weight": v.NoBorderRamp,
+        },
     )
     consistency: v.NoConsistency | v.LocalConsistency | v.MultiscaleConsistency = slot(
         v.NoConsistency(), "Agreement of neighbouring patch scores", CONSISTENCIES
