@@ -42,7 +42,7 @@ SCORERS = {"nll": v.NllScore, "multi_orientation": v.MultiOrientation, "dual_bra
 CONSISTENCIES = {"use_local_consistency": v.LocalConsistency, "use_multiscale_consistency": v.MultiscaleConsistency,
                  "no_local_consistency": v.NoConsistency}  # fmt: skip
 SMOOTHINGS = {"gaussian": v.GaussianSmoothing, "multi": v.MultiSmoothing, "none": v.NoSmoothing}
-CALIBRATIONS = {"none": v.RawScores, "zscore": v.ZScore, "pvalue": v.PValue}
+CALIBRATIONS = {"none": v.RawScores, "zscore": v.ZScore, "excess": v.Excess, "pvalue": v.PValue}
 MAP_SOURCES = {"all": v.MapOfAll, "finest": v.MapOfFinest}
 LIMITS = {"quantile": v.QuantileLimit, "pareto": v.TailLimit}
 ROUTERS = {
@@ -174,7 +174,7 @@ class AblationConfig:
     smoothing: v.GaussianSmoothing | v.MultiSmoothing | v.NoSmoothing = slot(
         v.GaussianSmoothing(), "Pixel map", mode=("smoothing", SMOOTHINGS)
     )
-    calibration: v.RawScores | v.ZScore | v.PValue = slot(
+    calibration: v.RawScores | v.ZScore | v.Excess | v.PValue = slot(
         v.RawScores(), "Scale of image scores", mode=("score_calibration", CALIBRATIONS)
     )
     limit_rule: v.QuantileLimit | v.TailLimit = slot(

@@ -126,6 +126,7 @@ SCORES = {
         "smooth_multi": ("pixel map smoothed by σ = 2 and σ = 4", {"smoothing": "multi"}),
         "smooth_none": ("pixel map not smoothed", {"smoothing": "none"}),
         "calibration_zscore": ("image scores as z-scores", {"score_calibration": "zscore"}),
+        "calibration_excess": ("image scores in mean excesses", {"score_calibration": "excess"}),
         "calibration_pvalue": ("image scores as p-values", {"score_calibration": "pvalue"}),
         "threshold_pareto": ("thresholds from a fitted tail", {"threshold_rule": "pareto"}),
         "region_thresholds": ("a threshold for each of 4×4 regions", {"use_region_thresholds": True}),

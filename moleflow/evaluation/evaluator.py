@@ -17,7 +17,7 @@ from moleflow.evaluation.results import ClassResult, Evaluation
 from moleflow.evaluation.thresholds import decision_metrics
 from moleflow.extractors.task_features import TaskFeatures
 from moleflow.models.mole_nf import MoLEFlow, Scores
-from moleflow.models.scoring.calibration import Calibration, RawScores, ZScore
+from moleflow.models.scoring.calibration import Calibration, Excess, RawScores
 
 SCORING_BATCH = 32
 """Images scored together; the last batch is padded to it, so that scores do not depend on how many images there are."""
@@ -110,8 +110,8 @@ class Evaluator:
 
     @property
     def pooling_scale(self) -> Calibration:
-        """The scale on which images of all tasks are ranked together: the run's own if it is one, else the z-score."""
-        return self.model.calibration if self.model.calibration.comparable else ZScore()
+        """The scale on which images of all tasks are ranked together: the run's own if it is one, else excesses."""
+        return self.model.calibration if self.model.calibration.comparable else Excess()
 
     @torch.no_grad()
     def score_class(self, class_name: str, task: Task) -> ClassScores:

@@ -9,13 +9,14 @@ from fakes import SIZE, TINY, trained
 from scipy import stats
 
 from moleflow.config.task import Task
+from moleflow.config.variants import Excess as ExcessConfig
 from moleflow.config.variants import PValue as PValueConfig
 from moleflow.config.variants import RawScores as RawScoresConfig
 from moleflow.config.variants import ZScore as ZScoreConfig
-from moleflow.models.scoring.calibration import Calibration, PValue, ZScore
+from moleflow.models.scoring.calibration import Calibration, Excess, PValue, ZScore
 from moleflow.models.scoring.reference import ScoreReference
 
-SCALES = [ZScore(), PValue()]
+SCALES = [ZScore(), Excess(), PValue()]
 
 
 def reference(scores: list[float] | torch.Tensor, rate: float = 0.1) -> ScoreReference:
@@ -32,6 +33,14 @@ def test_z_scores_by_hand():
     """Mean 4, variance (4 + 0 + 4)/2 = 4."""
     z = ZScore()(torch.tensor([[4.0, 8.0], [2.0, 5.0]]), reference([6.0, 2.0, 4.0]))
     assert z.tolist() == [[0.0, 2.0], [-1.0, 0.5]]
+
+
+def test_excesses_by_hand_look_only_upwards():
+    """Median 4, exceeded by 0, 0, 0, 2 and 8: by 2 in the mean."""
+    known, low = reference([4.0, 1.0, 12.0, 3.0, 6.0]), reference([4.0, -900.0, 12.0, 3.0, 6.0])
+    scores = torch.tensor([[4.0, 8.0], [3.0, 5.0]])
+    for one in (known, low):
+        assert Excess()(scores, one).tolist() == [[0.0, 2.0], [-0.5, 0.5]]
 
 
 def test_p_values_of_many_reference_scores_are_plus_one_shares():
@@ -95,7 +104,9 @@ def test_a_threshold_that_was_never_set_stays_unset():
         assert torch.isnan(scale(torch.tensor(torch.nan), reference(normals(60))))
 
 
-@pytest.mark.parametrize("config", [RawScoresConfig(), ZScoreConfig(), PValueConfig()], ids=lambda c: type(c).__name__)
+@pytest.mark.parametrize(
+    "config", [RawScoresConfig(), ZScoreConfig(), ExcessConfig(), PValueConfig()], ids=lambda c: type(c).__name__
+)
 def test_predictions_are_on_the_scale_and_their_decision_is_the_raw_scores(config):
     model = trained(["a", "b"], replace(TINY, calibration=config))
     images = torch.rand(6, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))

@@ -81,6 +81,7 @@ from moleflow.config.variants.routing import (
 from moleflow.config.variants.score import (
     Adaptive,
     DualBranch,
+    Excess,
     GaussianSmoothing,
     ImageDecision,
     LocalConsistency,
@@ -131,6 +132,7 @@ __all__ = [
     "DualBranch",
     "EuclideanRouter",
     "Ewc",
+    "Excess",
     "FastOnly",
     "FilmAdapter",
     "Flow",

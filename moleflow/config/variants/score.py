@@ -113,6 +113,11 @@ class ZScore:
 
 
 @dataclass(frozen=True)
+class Excess:
+    """S6: image scores in mean excesses of the task's held-out normal scores over their median."""
+
+
+@dataclass(frozen=True)
 class PValue:
     """S6: image scores as p-values under the task's held-out normal scores (small = anomalous)."""
 

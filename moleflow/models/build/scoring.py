@@ -5,7 +5,7 @@ from moleflow.config.ablation import AblationConfig
 from moleflow.models.build.policy import Shape
 from moleflow.models.scoring import aggregation
 from moleflow.models.scoring.adaptive import Adaptive
-from moleflow.models.scoring.calibration import Calibration, PValue, RawScores, ZScore
+from moleflow.models.scoring.calibration import Calibration, Excess, PValue, RawScores, ZScore
 from moleflow.models.scoring.consistency import LocalConsistency, MultiscaleConsistency
 from moleflow.models.scoring.decision import Decision, ImageDecision, RegionDecision
 from moleflow.models.scoring.dual_branch import DualBranch, GuidedBlend, ImprovedBlend, LearnedBlend
@@ -79,6 +79,8 @@ def build_calibration(config: AblationConfig) -> Calibration:
             return RawScores()
         case cfg.ZScore():
             return ZScore()
+        case cfg.Excess():
+            return Excess()
         case cfg.PValue():
             return PValue()
 

@@ -52,6 +52,21 @@ class ZScore(Calibration):
         return (scores.double() - mean) / std
 
 
+class Excess(Calibration):
+    """(s − median)/(mean of what normal scores exceed their median by), in float64.
+
+    Normal scores are the highest of many, so they reach farther up than down; how far a defect's score says something
+    against is how far they reach up. NaN as for ``ZScore``.
+    """
+
+    def forward(self, scores: Tensor, reference: ScoreReference) -> Tensor:
+        """Scores (any shape) -> the same shape, in mean excesses."""
+        if not _vary(reference.scores):
+            return torch.full_like(scores, torch.nan, dtype=torch.float64)
+        median = reference.scores.quantile(0.5)
+        return (scores.double() - median) / (reference.scores - median).clamp_min(0).mean()
+
+
 class PValue(Calibration):
     """The probability of a normal score at least as high, in float64: small is anomalous.
 
@@ -91,6 +106,9 @@ def gumbel_tail(scores: Tensor, reference: Tensor) -> Tensor:
 def moments(reference: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (n − 1) of reference scores (n,); NaN where they do not vary."""
     nan = reference.new_tensor(torch.nan)
-    if len(reference) < 2 or reference[0] == reference[-1]:
-        return nan, nan
-    return reference.mean(), reference.std()
+    return (reference.mean(), reference.std()) if _vary(reference) else (nan, nan)
+
+
+def _vary(reference: Tensor) -> bool:
+    """Whether sorted reference scores (n,) have any spread."""
+    return len(reference) > 1 and bool(reference[0] < reference[-1])
