@@ -43,6 +43,10 @@ def test_excesses_by_hand_look_only_upwards():
         assert Excess()(scores, one).tolist() == [[0.0, 2.0], [-0.5, 0.5]]
 
 
+def test_excesses_of_scores_that_never_exceed_their_median_are_unknown():
+    assert Excess()(torch.tensor([1.0, 5.0, 9.0]), reference([1.0, 5.0, 5.0, 5.0])).isnan().all()
+
+
 def test_p_values_of_many_reference_scores_are_plus_one_shares():
     known = reference([float(i) for i in range(1, 100)])
     p = PValue()(torch.tensor([0.5, 1.0, 50.0, 99.0, 99.5, 1e9]), known)

@@ -56,7 +56,7 @@ class Excess(Calibration):
     """(s − median)/(mean of what normal scores exceed their median by), in float64.
 
     Normal scores are the highest of many, so they reach farther up than down; how far a defect's score says something
-    against is how far they reach up. NaN as for ``ZScore``.
+    against is how far they reach up. NaN as for ``ZScore``, and where none is above the median.
     """
 
     def forward(self, scores: Tensor, reference: ScoreReference) -> Tensor:
@@ -64,7 +64,8 @@ class Excess(Calibration):
         if not _vary(reference.scores):
             return torch.full_like(scores, torch.nan, dtype=torch.float64)
         median = reference.scores.quantile(0.5)
-        return (scores.double() - median) / (reference.scores - median).clamp_min(0).mean()
+        excess = (reference.scores - median).clamp_min(0).mean()
+        return (scores.double() - median) / torch.where(excess > 0, excess, torch.nan)
 
 
 class PValue(Calibration):
