@@ -65,6 +65,30 @@ def covering(patches: Tensor, count: int, candidates: int) -> tuple[Tensor, Cove
     return drawn, spread_out(patches[drawn] @ projection, count)
 
 
+class Factor(NamedTuple):
+    """A memory as one factor of a product, the patches asked about being the other.
+
+    With a = x − middle and b = step·(code − 128), ‖a − b‖² = (−2·step·a, 1, ‖a‖²)·(code − 128, ‖b‖², 1). Both factors
+    have eight significant bits, and so has what comes out (``least_products``): a patch is rounded as finely as kept
+    ones, whose codes are exact in them, and a squared length is a sum of three numbers.
+
+    Attributes:
+        middle: (D,), float32.
+        slope: −2·step, (D,), float32.
+        kept: (code − 128, ‖b‖², 1) in bfloat16, (D + 2·PIECES, size).
+    """
+
+    middle: Tensor
+    slope: Tensor
+    kept: Tensor
+
+    def distances(self, patches: Tensor) -> Tensor:
+        """Distance of each patch to the nearest one kept, (n, D) -> (n,), float32."""
+        asked = ((patches.float() - self.middle) * self.slope).bfloat16()
+        lengths = pieces(squared_length(asked / self.slope))
+        return least_products(torch.cat([asked, asked.new_ones(len(asked), PIECES), lengths], dim=1), self.kept).sqrt()
+
+
 class Bank(nn.Module):
     """Normal patches to compare with, (size, D), in 8 bits a number: low + step·code, channel by channel.
 
@@ -89,7 +113,7 @@ class Bank(nn.Module):
         self.register_buffer("spares", torch.full((size,), torch.inf), persistent=False)
         self.images = 0
         self._lengths: Tensor | None = None
-        self._ready: Tensor | None = None
+        self._ready: Factor | None = None
         self._hidden: Tensor | None = None
 
     @property
@@ -145,35 +169,21 @@ class Bank(nn.Module):
             self._hidden = None
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Distance of each patch to the nearest one kept, (B, P, D) -> (B, P).
-
-        With a = x − middle and b = step·(code − 128), ‖a − b‖² = (−2·step·a, 1, ‖a‖²)·(code − 128, ‖b‖², 1): one
-        product. Its factors have eight significant bits, and so has what comes out (``least_products``): a patch is
-        rounded as finely as kept ones, whose codes are exact in them, and a squared length is a sum of three numbers.
-        """
+        """Distance of each patch to the nearest one kept, (B, P, D) -> (B, P)."""
         if self._hidden is not None:
             return self._as_new(patches, self._hidden)
-        kept, few = self._at_hand(), AT_ONCE.get(patches.device.type, patches.shape[1])
-        nearest = [least_products(self._asked(some), kept) for some in patches.flatten(0, 1).split(few)]
-        return torch.cat(nearest).sqrt().unflatten(0, patches.shape[:2]).to(patches)
+        few = AT_ONCE.get(patches.device.type, patches.shape[1])
+        if self._ready is None or self._ready.kept.device != patches.device:
+            self._ready = self._factor()
+        nearest = [self._ready.distances(some) for some in patches.flatten(0, 1).split(few)]
+        return torch.cat(nearest).unflatten(0, patches.shape[:2]).to(patches)
 
-    def _asked(self, patches: Tensor) -> Tensor:
-        """(−2·step·a, 1, ‖a‖²) in bfloat16, (n, D) -> (n, D + 2·PIECES); ‖a‖² is that of the rounded a."""
-        slope = -2 * self.step.to(patches)
-        asked = ((patches - (self.low + self.step * MIDDLE).to(patches)) * slope).bfloat16()
-        return torch.cat([asked, asked.new_ones(len(asked), PIECES), pieces(squared_length(asked / slope))], dim=1)
-
-    def _at_hand(self) -> Tensor:
-        """(code − 128, ‖b‖², 1) in bfloat16, (D + 2·PIECES, size)."""
-        if self._ready is None or self._ready.device != self.codes.device:
-            self._ready = self._kept()
-        return self._ready
-
-    def _kept(self) -> Tensor:
+    def _factor(self) -> Factor:
         codes = self.codes.T.bfloat16() - MIDDLE
         if self._lengths is None:
             self._lengths = pieces(squared_length((self.step * codes.T).float()))
-        return torch.cat([codes, self._lengths.T, codes.new_ones(PIECES, codes.shape[1])])
+        kept = torch.cat([codes, self._lengths.T, codes.new_ones(PIECES, codes.shape[1])])
+        return Factor((self.low + self.step * MIDDLE).float(), (-2 * self.step).float(), kept)
 
     def _as_new(self, patches: Tensor, hidden: Tensor) -> Tensor:
         """The least ‖a − b‖ over the kept patches, for hidden ones plus that from b to what stands in for it."""
