@@ -113,7 +113,8 @@ def choose_again(model: MoLEFlow, task: Task, normal: Batches) -> None:
         if not torch.equal(value, before[name]):
             raise MoleflowError(
                 f"What the expert of {task.name!r} keeps, chosen again, differs from what it keeps ({name}): images "
-                "have changed, or another processor or number of threads chose; run this where the run was trained."
+                "have changed, or another processor, number of threads or version chose; run this where the run was "
+                "trained."
             )
 
 

@@ -1,4 +1,4 @@
-"""Matrix products in float32 on a CPU, by the faster of the two libraries that torch has for them."""
+"""Matrix products on a CPU: in float32 by the faster of the two libraries that torch has, and of bfloat16 factors."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -49,7 +49,8 @@ def least_products(left: Tensor, right: Tensor) -> Tensor:
     """The least product of each row with the columns, of eight significant bits: (n, d), (d, m) -> (n,), 0 at least.
 
     The factors are in bfloat16. No product of two is rounded, sums are float32's, and rounding them changes no order:
-    so the same comes out with units for bfloat16 matrices, which take half as long and write half as much, and without.
+    so units for bfloat16 matrices, which take half as long and write half as much, give what is found without, but for
+    the few that sums' last digits move from one eighth bit to the next.
     """
     if has_units_for_bfloat16(left.device):
         # As whole numbers they have the same order, but for negative ones, and that is found four times as fast.

@@ -9,7 +9,7 @@ from fakes import TINY, product_features, tiny_model, train_task, trained
 from moleflow.config import variants as v
 from moleflow.config.task import Task
 from moleflow.extractors.batch import Batch
-from moleflow.models.scoring.ground import Ground, GroundWeight
+from moleflow.models.scoring.ground import Ground, GroundWeight, pulled_to_median
 from moleflow.models.scoring.smoothing import gaussian_blur
 from moleflow.models.task import expert_state, load_expert
 from moleflow.models.views import patch_memory
@@ -25,7 +25,7 @@ def batches_of(features: torch.Tensor, at_once: int = 4):
 
 
 def filled(features: torch.Tensor, size: int) -> PatchMemory:
-    view = PatchMemory((*features.shape[1:3], features.shape[3]), 1, size)
+    view = PatchMemory((*features.shape[1:3], features.shape[3]), 1, size, tells_usual=True)
     view.coordinates.begin(TASK)
     view.banks.begin(TASK)
     view.end_task(TASK, batches_of(features))
@@ -58,7 +58,7 @@ def test_where_nothing_is_known_or_all_places_are_alike_every_place_counts_the_s
 
 
 def test_scores_are_pulled_to_the_images_median_where_a_place_counts_less():
-    part = GroundWeight((1, 3), 0.9, lambda task, batches: torch.ones(1, 3))
+    part = GroundWeight((1, 3), 0.9, lambda task: torch.ones(1, 3))
     part.grounds.begin(TASK)
     part.grounds["a"].weight.copy_(torch.tensor([[1.0, 0.5, 0.0]]))
     scores = torch.tensor([[[9.0, 5.0, -1.0]], [[3.0, 3.0, 3.0]]])
@@ -70,18 +70,26 @@ def test_what_is_usual_is_the_mean_distance_to_what_is_kept_of_other_images():
     view = filled(features, 5 * 16)  # all patches are kept
     patches = features.flatten(1, 2)
     away = [torch.cdist(one, torch.cat([*patches[:at], *patches[at + 1 :]])).amin(1) for at, one in enumerate(patches)]
-    usual = view.usual(TASK, batches_of(features))
+    usual = view.usual("a")
     torch.testing.assert_close(usual, torch.stack(away).mean(0).unflatten(0, (4, 4)), rtol=0.02, atol=0.01)
 
 
 def test_of_many_images_some_tell_what_is_usual(monkeypatch: pytest.MonkeyPatch):
-    features = with_ground(images=9)
-    view, looked_at = filled(features, 40), []
     monkeypatch.setattr(patch_memory, "USUAL", 4)
-    judge = view.judge
-    monkeypatch.setattr(view, "judge", lambda places, task: looked_at.append(places) or judge(places, task))
-    view.usual(TASK, batches_of(features))
+    features, looked_at, judge = with_ground(images=9), [], PatchMemory.judge
+    monkeypatch.setattr(
+        PatchMemory, "judge", lambda self, places, task: looked_at.append(places) or judge(self, places, task)
+    )
+    filled(features, 40)
     assert torch.equal(torch.cat(looked_at), features[::3].flatten(1, 2))
+
+
+def test_a_memory_that_is_not_asked_finds_out_nothing():
+    model = trained(["a"], replace(GROUNDED, border=v.NoBorderRamp()))
+    assert all(view.usual("a") is None for view in model.fusion.views)
+    pooled, finest = trained(["a"], GROUNDED).fusion.views
+    assert pooled.usual("a") is None
+    assert finest.usual("a").shape == finest.grid
 
 
 def test_the_ground_around_a_product_counts_little_and_the_product_in_full():
@@ -115,6 +123,18 @@ def test_each_expert_keeps_its_own_and_takes_it_along():
     train_task(other, Task(("b",), 0), GROUNDED)
     other.begin_task(Task(("a",), 1), 0)
     load_expert(other, "a", expert_state(both, "a"))
-    features = product_features("a", 4, seed=5)
     assert torch.equal(other.border.grounds["a"].weight, both.border.grounds["a"].weight)
-    assert not torch.equal(both.score_as(features, "a").patches, both.border(features[..., 0], features, "a"))
+
+
+def test_both_the_map_and_the_images_score_are_weighted():
+    model, features = trained(["a"], GROUNDED), product_features("a", 4, seed=5)
+    weight = model.border.grounds["a"].weight
+    learned = weight.clone()
+    scored = []
+    for one in (torch.ones_like(weight), learned, torch.zeros_like(weight)):
+        weight.copy_(one)
+        scored.append(model.score_as(features, "a"))
+    plain, weighted, none = scored
+    torch.testing.assert_close(weighted.patches, pulled_to_median(plain.patches, learned))
+    assert not torch.allclose(weighted.images, plain.images)
+    torch.testing.assert_close(none.images, plain.patches.flatten(1).median(1).values)

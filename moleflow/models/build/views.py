@@ -36,7 +36,16 @@ def build_views(config: AblationConfig, shape: Shape) -> list[View]:
     match config.patch_memory:
         case cfg.PatchMemory() as memory:
             views += [
-                PatchMemory(shape, pooling, memory.size, memory.counts, memory.candidates, shallow, directions)
+                PatchMemory(
+                    shape,
+                    pooling,
+                    memory.size,
+                    memory.counts,
+                    memory.candidates,
+                    shallow,
+                    directions,
+                    tells_usual=pooling == 1 and isinstance(config.border, cfg.GroundWeight),
+                )
                 for pooling, shallow, directions in zip(
                     memory.poolings, cycle(memory.shallow), cycle(memory.directions), strict=False
                 )  # one number for all memories, or one each

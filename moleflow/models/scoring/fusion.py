@@ -1,6 +1,7 @@
 """V: from the flow's patch scores and what else is known to those that are shown and those that judge an image."""
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
@@ -27,6 +28,15 @@ class FlowScores(Protocol):
 
 class Fusion(nn.Module, ABC):
     """The flow's patch scores, fused with further opinions."""
+
+    @property
+    def asks_all(self) -> bool:
+        """Whether the flow is asked about every patch (V5)."""
+        return True
+
+    def asking_all(self) -> AbstractContextManager[None]:
+        """Ask the flow about every patch meanwhile."""
+        return nullcontext()
 
     @abstractmethod
     def forward(self, flow: FlowScores, features: Tensor, task: str) -> Fused:

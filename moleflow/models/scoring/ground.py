@@ -14,8 +14,8 @@ from moleflow.models.task import PerTask
 BLUR = 1.0
 """σ in patches, of what is usual at a place: of few images its mean is noise from one place to the next."""
 
-UsualAway = Callable[[Task, Batches], Tensor]
-"""(task, its training features) -> how far a normal patch at each place lies from other normal images', (H, W)."""
+UsualAway = Callable[[str], Tensor | None]
+"""Task -> how far a normal patch at each place lies from those of other normal images, (H, W); None: not known."""
 
 
 class Ground(nn.Module):
@@ -61,8 +61,10 @@ class GroundWeight(ScoreMapping):
         self.grounds = PerTask(lambda task: Ground(grid))
 
     def end_task(self, task: Task, batches: Batches) -> None:
-        """Learn the weights of places from the task's training images, once the memory holds their patches."""
-        self.grounds[task.name].learn(self.usual(task, batches), self.quantile)
+        """Learn the weights of places from what the memory, filled before, found in the task's training images."""
+        usual = self.usual(task.name)
+        if usual is not None:
+            self.grounds[task.name].learn(usual, self.quantile)
 
     def forward(self, scores: Tensor, features: Tensor, task: str) -> Tensor:
         """(B, H, W) -> (B, H, W)."""

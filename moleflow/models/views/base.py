@@ -1,7 +1,8 @@
 """A second view: another opinion on a task's patches, learned in closed form, fused with the flow's."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -130,6 +131,20 @@ class FusedViews(Fusion):
         counts, energies = [1.0, *(view.counts for view in views)], [True, *(view.is_energy for view in views)]
         self.scales = PerTask(lambda task: Scale(counts, energies))
 
+    @property
+    def asks_all(self) -> bool:
+        """Whether the flow is asked about every patch (V5)."""
+        return self.flow_share == 1
+
+    @contextmanager
+    def asking_all(self) -> Iterator[None]:
+        """Ask the flow about every patch meanwhile."""
+        share, self.flow_share = self.flow_share, 1.0
+        try:
+            yield
+        finally:
+            self.flow_share = share
+
     def forward(self, flow: FlowScores, features: Tensor, task: str) -> Fused:
         """Scores of the flow and the features (B, H, W, D) they are of."""
         scale = self.scales[task]
@@ -143,7 +158,7 @@ class FusedViews(Fusion):
 
     def _of_flow(self, flow: FlowScores, scale: Scale, unusual: Tensor) -> Tensor:
         """The flow's opinion where it is asked for it, 0 elsewhere, (B, H, W)."""
-        if self.flow_share == 1:
+        if self.asks_all:
             return scale(flow()[None], FLOW)[0]
         of_all = unusual.flatten(1)
         asked = of_all.topk(max(1, round(self.flow_share * of_all.shape[1])), dim=1).indices  # (B, K)

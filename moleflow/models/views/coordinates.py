@@ -61,17 +61,19 @@ class Coordinates(nn.Module):
         self.axes.copy_(torch.linalg.eigh(covariance.double()).eigenvectors[:, -self.axes.shape[1] :])
 
     def along(self, weighted: Tensor) -> Tensor:
-        """Coordinates of weighted patches, (…, D) -> (…, r + 1), or those themselves."""
-        return weighted if self.whole else self._along(weighted - self.mean.to(weighted))
+        """Coordinates of weighted patches, (…, D) -> (…, r + 1), or those themselves; what is kept are such."""
+        if self.whole:
+            return weighted
+        centred = weighted - self.mean.to(weighted)
+        along = centred @ self.axes.to(weighted)
+        left = centred.square().sum(-1, keepdim=True) - along.square().sum(-1, keepdim=True)
+        return torch.cat([along, left.clamp_min(0).sqrt()], dim=-1)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """(…, D) -> (…, r + 1), or (…, D)."""
+        """Coordinates of patches (…, D) -> (…, r + 1), or (…, D): as ``along`` but for last digits, and sooner."""
         if self.whole:
             return self.weighted(patches)
-        return self._along(torch.addcmul(-self.mean.to(patches), patches, self.weights.to(patches)))
-
-    def _along(self, centred: Tensor) -> Tensor:
-        """c = w⊙x − μ to (Vᵀc, ‖c − VVᵀc‖), (…, D) -> (…, r + 1)."""
+        centred = torch.addcmul(-self.mean.to(patches), patches, self.weights.to(patches))
         along = centred @ self.axes.to(centred)
         left = squared_length(centred) - squared_length(along)
         return torch.cat([along, left.clamp_min(0).sqrt()[..., None]], dim=-1)

@@ -1,5 +1,6 @@
 """V3: distance to a small memory of the task's normal patches (PatchCore, Roth et al. 2022)."""
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -22,7 +23,7 @@ USUAL = 64
 LEVELS, MIDDLE, TINY = 255, 128, 1e-12
 """Steps of a kept number, the code in the middle, and the least span of a channel."""
 AT_ONCE = {"cpu": 1024}
-"""Patches whose distances are taken together, where fewer than an image's are faster: they stay in the caches."""
+"""Patches whose distances are taken together, where all of a batch are slower: they stay in the caches."""
 
 
 class Cover(NamedTuple):
@@ -103,6 +104,8 @@ class Bank(nn.Module):
     step: Tensor
     owners: Tensor
     spares: Tensor
+    usual: Tensor | None
+    """Mean distance of normal patches at each place to the nearest kept one of another image, (h, w), until stored."""
 
     def __init__(self, size: int, dim: int):
         super().__init__()
@@ -112,6 +115,7 @@ class Bank(nn.Module):
         self.register_buffer("owners", torch.zeros(size, dtype=torch.long), persistent=False)
         self.register_buffer("spares", torch.full((size,), torch.inf), persistent=False)
         self.images = 0
+        self.usual = None
         self._lengths: Tensor | None = None
         self._ready: Factor | None = None
         self._hidden: Tensor | None = None
@@ -160,7 +164,8 @@ class Bank(nn.Module):
     def without(self, image: int) -> Iterator[None]:
         """Compare with the other images' patches, and where one of this image is nearer, with what stands in for it.
 
-        A patch that stands for many images' is no loss; one that shows what only this image has is.
+        A patch that stands for many images' is no loss; one that shows what only this image has is. Distances are
+        float32's meanwhile; with a number that no image has they are those of always but for their rounding.
         """
         self._hidden = self.owners == image
         try:
@@ -172,15 +177,15 @@ class Bank(nn.Module):
         """Distance of each patch to the nearest one kept, (B, P, D) -> (B, P)."""
         if self._hidden is not None:
             return self._as_new(patches, self._hidden)
-        few = AT_ONCE.get(patches.device.type, patches.shape[1])
-        if self._ready is None or self._ready.kept.device != patches.device:
-            self._ready = self._factor()
-        nearest = [self._ready.distances(some) for some in patches.flatten(0, 1).split(few)]
+        ready, flat = self._ready, patches.flatten(0, 1)
+        if ready is None or ready.kept.device != patches.device:
+            ready = self._ready = self._factor()
+        nearest = [ready.distances(some) for some in flat.split(AT_ONCE.get(patches.device.type, len(flat)))]
         return torch.cat(nearest).unflatten(0, patches.shape[:2]).to(patches)
 
     def _factor(self) -> Factor:
         codes = self.codes.T.bfloat16() - MIDDLE
-        if self._lengths is None:
+        if self._lengths is None or self._lengths.device != codes.device:
             self._lengths = pieces(squared_length((self.step * codes.T).float()))
         kept = torch.cat([codes, self._lengths.T, codes.new_ones(PIECES, codes.shape[1])])
         return Factor((self.low + self.step * MIDDLE).float(), (-2 * self.step).float(), kept)
@@ -206,6 +211,7 @@ class PatchMemory(View):
         candidates: patches they are chosen from, at most.
         shallow: what the first channel counts beside the last.
         directions: how many principal directions patches are compared along; 0: every channel.
+        tells_usual: whether it finds out what is usual at each place when it is filled (V6).
     """
 
     def __init__(
@@ -217,13 +223,15 @@ class PatchMemory(View):
         candidates: int = 100_000,
         shallow: float = 1.0,
         directions: int = 0,
+        tells_usual: bool = False,
     ):
         height, width, dim = shape
         super().__init__((max(1, height // pooling), max(1, width // pooling)), counts)
         self.candidates = candidates
         self.coordinates = PerTask(lambda task: Coordinates(dim, shallow, directions))
         self.banks = PerTask(lambda task: Bank(size, coordinates_of(dim, directions)))
-        self._last_used: tuple[Bank, ...] = ()
+        self.tells_usual = tells_usual
+        self._last_used: weakref.ref[Bank] | None = None
 
     def end_task(self, task: Task, batches: Batches) -> None:
         """Find the task's coordinates and choose its patches; in all channels, so that what is rare in any is in."""
@@ -235,34 +243,34 @@ class PatchMemory(View):
         compared = coordinates.along(patches[drawn])
         bank.keep(compared[cover.chosen])
         bank.know(len(places), compared, drawn // places.shape[1], cover)
+        bank.usual = self._usual(places, task.name) if self.tells_usual else None
 
     def judge(self, places: Tensor, task: str) -> Tensor:
         """(B, P, D) -> (B, P)."""
         coordinates, bank = self.coordinates[task], self._used(task)
         return torch.cat([bank(coordinates(part)) for part in places.split(IMAGES_AT_ONCE)])
 
+    def usual(self, task: str) -> Tensor | None:
+        """Mean distance of the task's normal patches at each place to the nearest kept one of another image, (h, w).
+
+        Known from when the memory was filled until the program ends; not finite where all that is kept is of one image.
+        With turned views of images, other views of an image count as other images.
+        """
+        return self.banks[task].usual
+
+    def _usual(self, places: Tensor, task: str) -> Tensor:
+        """From all places of the images that filled the memory, (n, h·w, D); at most USUAL of them are looked at."""
+        bank, seen = self.banks[task], []
+        for number in range(0, len(places), -(-len(places) // USUAL)):
+            with bank.without(number):
+                seen.append(self.judge(places[number : number + 1], task))
+        return torch.cat(seen).mean(0).unflatten(0, self.grid)
+
     def _used(self, task: str) -> Bank:
         """The task's memory; one that another task's was used before has put its factor away."""
-        bank = self.banks[task]
-        if not any(bank is last for last in self._last_used):
-            for last in self._last_used:
+        bank, last = self.banks[task], None if self._last_used is None else self._last_used()
+        if last is not bank:
+            if last is not None:
                 last.put_away()
-            self._last_used = (bank,)
+            self._last_used = weakref.ref(bank)
         return bank
-
-    def usual(self, task: Task, batches: Batches) -> Tensor:
-        """Mean distance of normal patches at each place to the nearest kept one of another image, (h, w).
-
-        Not finite where all that is kept is of one image.
-
-        Args:
-            task: a task whose memory is filled.
-            batches: the features it was filled with, in the same order; at most USUAL of the images are looked at.
-        """
-        bank = self.banks[task.name]
-        every, seen = -(-bank.images // USUAL), []
-        for number, image in enumerate(image for batch in batches() for image in batch.features.split(1)):
-            if number % every == 0:
-                with bank.without(number):
-                    seen.append(self.judge(self.places(image), task.name))
-        return torch.cat(seen).mean(0).unflatten(0, self.grid)
