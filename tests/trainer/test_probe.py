@@ -9,6 +9,7 @@ from fakes import TINY, product_features, trained
 from moleflow.config import variants as v
 from moleflow.extractors.batch import Batch
 from moleflow.models.scoring.ground import GroundWeight
+from moleflow.models.task import tell_experts_changed
 from moleflow.trainer.probe import TOLERANCE, largest_difference, take_probe
 from moleflow.utils import products
 
@@ -60,4 +61,5 @@ def test_another_expert_is_told_by_its_probe():
     assert largest_difference(model, "a", probe) > TOLERANCE
     model, probe = probed()
     model.flow.blocks.module_list[0].subnet.subnet.leave.deltas["a"].B.data.add_(0.1)
+    tell_experts_changed(model)
     assert largest_difference(model, "a", probe) > TOLERANCE
