@@ -81,12 +81,29 @@ def _extract(archive: Path, place: Path) -> None:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
             for member in opened.namelist():
-                if not (place / member).resolve().is_relative_to(place.resolve()):
-                    raise ValueError(f"its member {member!r} points outside")
+                _refuse_outside(member, place)
             opened.extractall(place)
         return
     with tarfile.open(archive) as opened_tar:
-        opened_tar.extractall(place, filter="data")
+        if hasattr(tarfile, "data_filter"):
+            opened_tar.extractall(place, filter="data")
+        else:
+            _extract_plain(opened_tar, place)
+
+
+def _extract_plain(archive: tarfile.TarFile, place: Path) -> None:
+    """What the filter of Python 3.11.4 does, for older ones: files and folders inside, and nothing else."""
+    for member in archive.getmembers():
+        _refuse_outside(member.name, place)
+        if not (member.isfile() or member.isdir()):
+            raise ValueError(f"its member {member.name!r} is neither a file nor a folder")
+        member.mode = 0o755 if member.isdir() else 0o644
+    archive.extractall(place)
+
+
+def _refuse_outside(member: str, place: Path) -> None:
+    if not (place / member).resolve().is_relative_to(place.resolve()):
+        raise ValueError(f"its member {member!r} points outside")
 
 
 def _fetch_all(name: str, url: str, archive: Path, attempts: int) -> None:

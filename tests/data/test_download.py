@@ -177,6 +177,30 @@ def test_members_that_point_outside_are_refused(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "evil.tar", "evil.zip"]
 
 
+@pytest.mark.parametrize("name", ["../../evil.png", "/tmp/evil.png", "link"])
+def test_pythons_without_filters_refuse_what_they_refuse(tmp_path, monkeypatch, name):
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    image(tmp_path / "a.png")
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    with tarfile.open(tmp_path / "evil.tar", "w") as archive:
+        archive.add(tmp_path / "a.png", "fine/train/good/a.png")
+        archive.add(
+            tmp_path / ("link" if name == "link" else "a.png"), name, filter=lambda member: _named(member, name)
+        )
+    with pytest.raises(MoleflowError, match="cannot unpack"):
+        unpack(tmp_path / "evil.tar", tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+    with tarfile.open(tmp_path / "good.tar", "w") as archive:
+        archive.add(tmp_path / "a.png", "fine/train/good/a.png")
+    unpack(tmp_path / "good.tar", tmp_path / "root")
+    assert (tmp_path / "root/fine/train/good/a.png").read_bytes() == (tmp_path / "a.png").read_bytes()
+
+
+def _named(member: tarfile.TarInfo, name: str) -> tarfile.TarInfo:
+    member.name = name
+    return member
+
+
 @pytest.mark.parametrize("content", [b"", b"<html>log in first</html>"])
 def test_no_archive_is_one_sentence(tmp_path, content):
     (tmp_path / "a.tar").write_bytes(content)
