@@ -151,28 +151,6 @@ def test_a_patch_costs_its_distance_to_the_nearest_kept_one():
     torch.testing.assert_close(bank(patches), torch.tensor([[1.0, 3.0]]), **CLOSE)
 
 
-def test_distances_of_many_patches_are_right_to_a_few_thousandths_whatever_their_channels_span():
-    random = torch.Generator().manual_seed(0)
-    spans = torch.logspace(1, -2, 96)
-    bank = Bank(500, 97)
-    bank.keep(torch.cat([torch.randn(500, 96, generator=random) * spans, torch.full((500, 1), 7.0)], dim=1))
-    near, far = (torch.randn(2, 600, 97, generator=random) * torch.cat([spans, torch.ones(1)]) * by for by in (1, 100))
-    for seen in (near, far, near + 1000):
-        expected = torch.cdist(seen.double(), bank.patches.double()).amin(2)
-        assert (bank(seen) / expected - 1).abs().max() < 0.005
-    assert bank(bank.patches[None]).max() < 0.01 * bank(near).mean()
-
-
-@pytest.mark.parametrize("size", [3, 40])
-def test_a_memory_is_the_same_from_a_file(size: int):
-    bank, other = Bank(size, 5), Bank(size, 5)
-    seen = torch.randn(1, 9, 5, generator=torch.Generator().manual_seed(0))
-    bank.keep(seen[0, torch.arange(size) % 9])
-    other.load_state_dict({name: tensor.contiguous() for name, tensor in bank.state_dict().items()})
-    assert torch.equal(other.codes, bank.codes)
-    assert torch.equal(other(seen), bank(seen))
-
-
 def test_a_memory_that_is_filled_anew_forgets_the_lengths_it_kept():
     bank, other = Bank(3, 2), Bank(3, 2)
     seen = torch.randn(1, 5, 2, generator=torch.Generator().manual_seed(0))
@@ -385,17 +363,3 @@ def test_directions_are_kept_in_half_precision_and_survive_storage():
         other.fusion.views[1](product_features("a", 2), "a"), fine(product_features("a", 2), "a")
     )
     assert torch.isfinite(scores).all()
-
-
-def test_the_factor_of_one_memory_is_at_hand_and_the_others_are_put_away():
-    model = trained(["a", "b"], VIEWED)
-    memory, features = model.fusion.views[1], product_features("a", 2, seed=5)
-    first = memory(features, "a")
-    assert torch.equal(memory(features, "a"), first)
-    ready = lambda: [task for task in "ab" if memory.banks[task]._ready is not None]
-    assert ready() == ["a"]
-    memory(features, "b")
-    assert ready() == ["b"]
-    assert torch.equal(memory(features, "a"), first)
-    tell_experts_changed(model)
-    assert ready() == []
