@@ -126,7 +126,7 @@ class Bank(nn.Module):
         return (self.low + self.step * self.codes).float()
 
     def experts_changed(self) -> None:
-        """Forget the kept patches' lengths."""
+        """Forget what was made of the kept patches."""
         self._lengths = self._ready = None
 
     def put_away(self) -> None:
