@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Judge finished runs without a test image: on their training images, each as a new one, and damaged on purpose.
 
-Writes a results.json for each run, as an evaluation would; analyze_rank_agreement.py OUT RUNS tells how far they agree.
+Writes results.json and scores for each run, as an evaluation would: analyze_choices.py OUT tells what each choice is
+worth, analyze_rank_agreement.py OUT RUNS how far the test sets agree.
 """
 
 import sys
@@ -13,6 +14,7 @@ import here
 from moleflow.analysis.rank_agreement import METRICS
 from moleflow.analysis.runs import read_runs
 from moleflow.config.cli import Parser
+from moleflow.evaluation.kept import FOLDER, file_of
 from moleflow.registry.inside import MARK, identity, judged_inside
 from moleflow.registry.stored_run import writing
 from moleflow.utils.errors import MoleflowError, UsageError
@@ -48,13 +50,18 @@ def judge(run: Path, inner: Path, out: Path) -> None:
     there = out / "results.json"
     with writing(run) as stored:
         if there.exists():
-            if read_json(there).get(MARK) == identity(stored, inner):
+            if read_json(there).get(MARK) != identity(stored, inner):
+                raise UsageError(
+                    f"{there} is of another run, or of other damaged images: remove it, or give another --out"
+                )
+            if (out / FOLDER).is_dir():  # judgements of before had no scores
                 return
-            raise UsageError(f"{there} is of another run, or of other damaged images: remove it, or give another --out")
-        results = judged_inside(stored, inner)
+        judged = judged_inside(stored, inner)
+    for name, scores in judged.scores.items():
+        scores.save(file_of(out, name))
     write_json(out / "config.json", read_json(run / "config.json"))
-    write_json(there, results)
-    means = results["final"]["oracle"]
+    write_json(there, judged.results)
+    means = judged.results["final"]["oracle"]
     titles = {**METRICS, "image_ap": "image AP"}
     shown = [f"{title} {100 * means[name]:.1f}" for name, title in titles.items() if means[name] is not None]
     print(f"{run.name}: {', '.join(shown)}", flush=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from moleflow.config.variants import PatchMemory, PlaceGaussian, RandomRotation
 from moleflow.data.sample import Sample
 from moleflow.data.synthetic.inner import MANIFEST, read_damaged
 from moleflow.evaluation.evaluator import ClassScores
+from moleflow.evaluation.kept import KeptScores, kept_scores
 from moleflow.evaluation.results import ClassResult, Evaluation, build_results
 from moleflow.extractors.batch import Batches
 from moleflow.extractors.task_features import TaskFeatures
@@ -31,9 +32,21 @@ MARK = "inside"
 """In results.json: that it is none of test images, and of what it is."""
 
 
+class Judged(NamedTuple):
+    """What a run is worth on its training images.
+
+    Attributes:
+        results: the content of a results.json in which training images stand for test images.
+        scores: class -> what was said of each of them.
+    """
+
+    results: dict[str, Any]
+    scores: dict[str, KeptScores]
+
+
 @torch.no_grad()
-def judged_inside(stored: StoredRun, damaged: Path) -> dict[str, Any]:
-    """The content of a results.json in which training images stand for test images.
+def judged_inside(stored: StoredRun, damaged: Path) -> Judged:
+    """Judge a run with training images in the place of test images.
 
     Every image that an expert was trained on is scored by it without what its memories keep of that image, as a normal
     image; and so are its damaged versions, as defective ones. Nothing has to be held out and no test image is scored.
@@ -53,10 +66,11 @@ def judged_inside(stored: StoredRun, damaged: Path) -> dict[str, Any]:
     mark = identity(stored, damaged)
     with stored.runner(stored.tasks, stored.places) as runner:
         runner.folder.load_base(runner.model)
-        results = [result for task in runner.stream for result in _of_task(stored, runner, task, damaged)]
-        rows = [Evaluation(runner.stream[-1].index, tuple(results), None)]
+        found = [one for task in runner.stream for one in _of_task(stored, runner, task, damaged)]
+        rows = [Evaluation(runner.stream[-1].index, tuple(result for result, _ in found), None)]
         classes = [list(task.classes) for task in runner.stream]
-        return {**build_results(stored.path.name, classes, rows, runner.record), MARK: mark}
+        results = {**build_results(stored.path.name, classes, rows, runner.record), MARK: mark}
+        return Judged(results, {result.class_name: kept for result, kept in found})
 
 
 def identity(stored: StoredRun, damaged: Path) -> dict[str, str]:
@@ -89,14 +103,14 @@ def _refuse_what_stays(stored: StoredRun) -> None:
     )
 
 
-def _of_task(stored: StoredRun, runner: Runner, task: Task, damaged: Path) -> Iterator[ClassResult]:
+def _of_task(stored: StoredRun, runner: Runner, task: Task, damaged: Path) -> Iterator[tuple[ClassResult, KeptScores]]:
     stored.load(runner.model, task.name)
     normal, _ = runner.data.training(task)
     choose_again(runner.model, task, normal.batches)
     for name in task.classes:
         scores = _scores(runner, task, normal, name, damaged)
         values = runner.evaluator.metrics(scores, scores.oracle_patches, scores.oracle, scores.routed_tasks)
-        yield ClassResult(name, task.index, values, values, None)
+        yield ClassResult(name, task.index, values, values, None), kept_scores(runner.evaluator, scores)
 
 
 def choose_again(model: MoLEFlow, task: Task, normal: Batches) -> None:

@@ -11,6 +11,7 @@ import torch
 from miniature import original, shelf
 
 import moleflow.registry.inside as inside
+from moleflow.analysis.statistics.finished import read_finished
 from moleflow.data.folder import FolderDataset
 from moleflow.data.synthetic.inner import MANIFEST, Recipe, write_inner
 from moleflow.extractors.stream_data import StreamData
@@ -39,7 +40,7 @@ def damaged(**settings: float) -> Path:
 def test_it_scores_no_test_image_and_tells_what_an_evaluation_tells(monkeypatch):
     stored = run()
     monkeypatch.setattr(StreamData, "test", lambda *_: pytest.fail("a test image is asked for"))
-    found = judged_inside(stored, damaged())
+    found = judged_inside(stored, damaged()).results
     assert list(found["per_class"]) == list(CLASSES)
     for row in found["per_class"].values():
         assert 0.5 < row["image_auroc"] <= 1
@@ -57,7 +58,7 @@ def test_an_image_and_its_damaged_version_are_scored_without_its_own_pieces(monk
 
     stored = run(*REMEMBERS, "--cl_scenario", scenario)
     monkeypatch.setattr(inside, "scored_without", noted)
-    assert list(judged_inside(stored, damaged())["per_class"]) == list(CLASSES)
+    assert list(judged_inside(stored, damaged()).scores) == list(CLASSES)
     sources = json.loads((damaged() / MANIFEST).read_text())["classes"]
     expected = []
     with stored.runner(stored.tasks, stored.places) as runner:
@@ -103,7 +104,8 @@ def test_classes_from_elsewhere_are_judged_where_they_lie(tmp_path):
     shutil.copytree(shelf() / "products", tmp_path / "moved")
     stored = StoredRun(Path(shutil.copytree(run().path, tmp_path / "logs" / "run")))
     stored.write_places(["biscuit"], str(tmp_path / "moved"))
-    assert judged_inside(stored, damaged())["per_class"] == judged_inside(run(), damaged())["per_class"]
+    there, here = (judged_inside(one, damaged()).results["per_class"] for one in (stored, run()))
+    assert there == here
 
 
 def test_an_image_is_farther_from_the_others_than_from_itself():
@@ -130,12 +132,25 @@ def test_the_script_judges_what_it_can_once_and_names_the_rest(tmp_path, monkeyp
     assert "memory: image AUROC" in said.out
     assert "flow: The run in" in said.err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["memory"]
-    assert {"results.json", "config.json"} == {path.name for path in (tmp_path / "out/memory").iterdir()}
+    made = tmp_path / "out" / "memory"
+    assert {"results.json", "config.json", "scores"} == {path.name for path in made.iterdir()}
+    (run,), _ = read_finished([tmp_path / "out"])
+    for name, tested in run.tested.items():
+        assert tested.values(tested.whole)["image_ap"] == pytest.approx(run.results["per_class"][name]["image_ap"])
+        assert tested.values(tested.whole)["pixel_ap"] == pytest.approx(
+            run.results["per_class"][name]["pixel_ap"], abs=2e-3
+        )
     shutil.rmtree(tmp_path / "runs" / "flow")
     monkeypatch.setattr(script, "judged_inside", lambda *_: pytest.fail("it is judged"))
     capsys.readouterr()
     assert script.main(words) == 0
     assert capsys.readouterr() == ("", "")
+    shutil.rmtree(made / "scores")
+    judged = []
+    monkeypatch.setattr(script, "judged_inside", lambda *given: judged.append(given) or inside.judged_inside(*given))
+    assert script.main(words) == 0, "judgements of before had no scores"
+    assert len(judged) == 1
+    assert (made / "scores").is_dir()
     words[2] = str(damaged(per_kind=2))
     assert script.main(words) == 1
     assert "is of another run, or of other damaged images: remove it" in capsys.readouterr().err

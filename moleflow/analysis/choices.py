@@ -1,0 +1,117 @@
+"""What each choice of a preset is worth on an inner validation, and whether that is enough to make it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from moleflow.analysis.accuracy.tables import NORMAL_95
+from moleflow.analysis.accuracy.values import MEAN, Resampled
+from moleflow.analysis.output import Analysis
+from moleflow.analysis.statistics.finished import FinishedRun, read_finished
+from moleflow.analysis.statistics.report import Resampling
+from moleflow.analysis.tables import Cell, Table
+from moleflow.utils.errors import UsageError
+
+RANKED_BY = {"image_ap": "image AP", "pixel_ap": "pixel AP"}
+"""What a setting is judged by inside; image AP, because it looks at the highest scores."""
+FOR, AGAINST, OPEN = "for it", "against it", "open"
+
+
+class Effect(NamedTuple):
+    """What a choice adds to a metric's mean over classes, fractions.
+
+    Attributes:
+        without: the value without it.
+        gain: the value with it minus that.
+        error: standard error of the gain.
+    """
+
+    without: float
+    gain: float
+    error: float
+
+    @property
+    def verdict(self) -> str:
+        """Whether the gain lies beyond what another draw of the same images may do."""
+        if abs(self.gain) <= NORMAL_95 * self.error:
+            return OPEN
+        return FOR if self.gain > 0 else AGAINST
+
+
+def choices_analysis(folder: Path, preset: str, resampling: Resampling, command: str = "") -> Analysis:
+    """Compare a preset with the same less one of its choices, on the images both were judged on.
+
+    Args:
+        folder: of runs that scripts/validate_inside.py has judged.
+        preset: the name of the one that makes every choice; the others are named after the choice they do without.
+        resampling: of the standard errors.
+        command: what made the page.
+
+    Raises:
+        UsageError: there is no such run, or none beside it, or they were not judged on the same images.
+        MoleflowError: kept scores are missing or damaged.
+    """
+    runs, trouble = read_finished([folder])
+    effects = effects_of({run.name: run for run in runs}, preset, Resampled(resampling.count, resampling.seed))
+    return Analysis(
+        "What each choice is worth on training images alone",
+        [*_findings(effects), *(f"Left out: {sentence}." for sentence in trouble)],
+        {"preset": preset, "resamples": resampling.count, "seed": resampling.seed, "effects": _numbers(effects)},
+        command,
+        tables={"choices": _table(effects, resampling.count)},
+    )
+
+
+def effects_of(runs: Mapping[str, FinishedRun], preset: str, resampled: Resampled) -> dict[str, dict[str, Effect]]:
+    """Choice -> metric of ``RANKED_BY`` -> what the choice adds. Raises as ``choices_analysis``."""
+    if preset not in runs or len(runs) < 2:
+        found = ", ".join(runs)
+        raise UsageError(f"expected a run named {preset!r} and others beside it, found {found}: give --preset")
+    whole = runs[preset]
+    return {
+        name: {metric: _effect(whole, run, metric, resampled) for metric in RANKED_BY}
+        for name, run in sorted(runs.items())
+        if run is not whole
+    }
+
+
+def _effect(whole: FinishedRun, run: FinishedRun, metric: str, resampled: Resampled) -> Effect:
+    error = resampled.difference_error((whole,), (run,), MEAN, metric)
+    return Effect(_mean(run, metric), _mean(whole, metric) - _mean(run, metric), np.nan if error is None else error)
+
+
+def _mean(run: FinishedRun, metric: str) -> float:
+    return float(np.mean([row[metric] for row in run.results["per_class"].values()]))
+
+
+def _findings(effects: Mapping[str, Mapping[str, Effect]]) -> list[str]:
+    return [
+        f"{title}: {verdict}: {', '.join(names)}."
+        for metric, title in RANKED_BY.items()
+        for verdict in (FOR, AGAINST, OPEN)
+        if (names := [name for name, found in effects.items() if found[metric].verdict == verdict])
+    ]
+
+
+def _numbers(effects: Mapping[str, Mapping[str, Effect]]) -> dict[str, dict[str, dict[str, float]]]:
+    return {name: {metric: one._asdict() for metric, one in found.items()} for name, found in effects.items()}
+
+
+def _table(effects: Mapping[str, Mapping[str, Effect]], resamples: int) -> Table:
+    rows = [(name, *(cell for one in found.values() for cell in _cells(one))) for name, found in effects.items()]
+    parts = ("without", "effect", "95 % from", "to", "verdict")
+    columns = ("without", *(f"{title} {part}" for title in RANKED_BY.values() for part in parts))
+    note = (
+        "Mean over classes, in %. Effect: the preset minus the same without the choice, on normal training images, "
+        f"each scored as a new one, and damaged ones. 95 %: ± 1.96 bootstrap standard errors, {resamples} resamplings "
+        "of the images, the same for both. Open: zero lies within."
+    )
+    return Table("What each choice adds inside", columns, tuple(rows), note)
+
+
+def _cells(one: Effect) -> Sequence[Cell]:
+    spread = NORMAL_95 * one.error
+    shown = (one.without, one.gain, one.gain - spread, one.gain + spread)
+    return [*(100 * value for value in shown), one.verdict]
