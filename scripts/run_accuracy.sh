@@ -5,8 +5,10 @@
 #
 # Parts: preset (every seed, order given and reversed), undone (the preset less one of its choices, first seed, order
 # given), peers (scripts/accuracy.yaml, first seed), fewshot (5, 10 and 31 training images of one product, every seed,
-# preset and PatchCore), tables; all where none is given. Flags reach every run of the preset. A run is one folder, and one that lies there already, from wherever, is not done again; of the
-# preset's, results.json, cost.json, config.json, evaluations and scores are enough:
+# preset and PatchCore), inside (the preset's first run and the undone ones, judged on their training images alone),
+# tables; all where none is given. Flags reach every run of the preset. A run is one folder, and one that lies there
+# already, from wherever, is not done again; of the preset's, results.json, cost.json, config.json, evaluations and
+# scores are enough (inside takes whole runs):
 #
 #   OUT/BACKBONE/preset/ORDER-sSEED                        ORDER: given or reversed   python run_moleflow.py --log_dir
 #                                                          OUT/BACKBONE/preset --experiment_name ORDER-sSEED …
@@ -14,6 +16,8 @@
 #   OUT/BACKBONE/peers/EXPERIMENT/run                      EXPERIMENT: a name in scripts/accuracy.yaml
 #   OUT/BACKBONE/fewshot/nN-sSEED/preset                   N: images of FEW_CLASS that training may draw from
 #   OUT/BACKBONE/fewshot/nN-sSEED/EXPERIMENT/run           EXPERIMENT: patchcore_10
+#   OUT/inner, OUT/BACKBONE/inside/RUN                     damaged training images; results of such a judgement, and
+#                                                          OUT/tables/inside_BACKBONE: what each choice is worth there
 #   OUT/BACKBONE/feature_cache                             of all of them; may be removed
 #   OUT/console/….log                                      what a run printed
 #   OUT/tables                                             scripts/analyze_accuracy.py OUT --output_dir OUT/tables
@@ -37,13 +41,13 @@ case "${1:-}" in -h | --help) usage; exit 0 ;; esac
 PARTS=()
 while [ $# -gt 0 ]; do
     case $1 in
-        preset | undone | peers | fewshot | tables) PARTS+=("$1"); shift ;;
+        preset | undone | peers | fewshot | inside | tables) PARTS+=("$1"); shift ;;
         -*) break ;;
-        *) misuse "unknown part '$1': expected preset, undone, peers, fewshot or tables" ;;
+        *) misuse "unknown part '$1': expected preset, undone, peers, fewshot, inside or tables" ;;
     esac
 done
 EXTRA=("$@")
-[ ${#PARTS[@]} -gt 0 ] || PARTS=(preset undone peers fewshot tables)
+[ ${#PARTS[@]} -gt 0 ] || PARTS=(preset undone peers fewshot inside tables)
 [ -n "${DATA_PATH:-}" ] || misuse "give the folder of the products: DATA_PATH=… scripts/run_accuracy.sh"
 read -ra BACKBONES <<< "${BACKBONES:-tf_efficientnet_lite0 resnet50_v1}"
 read -ra SEEDS <<< "${SEEDS:-0 1 2}"
@@ -77,10 +81,22 @@ declare -A UNDOES=(  # choice that is not made -> flags
 )
 declare -A UNDOES_MORE=([shares_by_width]="--channel_shares width" [every_depth_alike]="--patch_memory_shallow 1")
 
-add_undone() {  # add_undone CHOICE FLAGS: where UNDO names it or nothing
-    case " ${UNDO:-$1} " in *" $1 "*) ;; *) return 0 ;; esac
-    read -ra flags <<< "$2"
+choices() {  # choices of the preset, those that UNDO names or all
+    local choice more=()
+    [ "$PRESET" != realstream_resnet50 ] || more=("${!UNDOES_MORE[@]}")
+    for choice in "${!UNDOES[@]}" ${more[@]+"${more[@]}"}; do
+        case " ${UNDO:-$choice} " in *" $choice "*) echo "$choice" ;; esac
+    done
+}
+
+add_undone() {  # add_undone CHOICE
+    read -ra flags <<< "${UNDOES[$1]:-${UNDOES_MORE[$1]:-}}"
     add_preset "$backbone/undone/$1" "${SEEDS[0]}" --task_classes "${CLASSES[@]}" "${flags[@]}"
+}
+
+add_judged() {  # add_judged RUN: on its training images alone
+    add_command "$backbone/inside/${1##*/}" scripts/validate_inside.py "$LOG_DIR/$backbone/$1" \
+        --inner "$LOG_DIR/inner" --out "$LOG_DIR/$backbone/inside"
 }
 
 add_peer() {  # add_peer FOLDER EXPERIMENT SEED FLAG…
@@ -98,10 +114,7 @@ for backbone in "${BACKBONES[@]}"; do
         done
     fi
     if wants undone; then
-        for choice in "${!UNDOES[@]}"; do add_undone "$choice" "${UNDOES[$choice]}"; done
-        if [ "$PRESET" = realstream_resnet50 ]; then
-            for choice in "${!UNDOES_MORE[@]}"; do add_undone "$choice" "${UNDOES_MORE[$choice]}"; done
-        fi
+        for choice in $(choices); do add_undone "$choice"; done
     fi
     if wants peers; then
         for peer in patchcore_1 patchcore_10 gaussian_per_task padim dfm fastflow; do
@@ -118,8 +131,29 @@ for backbone in "${BACKBONES[@]}"; do
         done
     fi
 done
+if wants inside; then
+    add_command inner scripts/make_inner_validation.py --dataset folder --data_path "$DATA_PATH" --classes "${CLASSES[@]}" \
+        --held_out 0 --out "$LOG_DIR/inner"
+fi
 status=0
 run_all || status=$?
+if wants inside; then  # what was run is judged
+    NAMES=() LINES=() OTHER=()
+    for backbone in "${BACKBONES[@]}"; do
+        features_of "$backbone"
+        add_judged "preset/given-s${SEEDS[0]}"
+        for choice in $(choices); do
+            [ "$choice" = flow_alone ] || add_judged "undone/$choice"  # without memories no image is new to it
+        done
+    done
+    run_all || status=$?
+fi
+if wants inside && [ -z "${DRY_RUN:-}" ]; then
+    for backbone in "${BACKBONES[@]}"; do
+        "$PYTHON" scripts/analyze_choices.py "$LOG_DIR/$backbone/inside" --preset "given-s${SEEDS[0]}" \
+            --output_dir "$LOG_DIR/tables/inside_$backbone" || status=1
+    done
+fi
 if wants tables && [ -z "${DRY_RUN:-}" ]; then
     "$PYTHON" scripts/analyze_accuracy.py "$LOG_DIR" --output_dir "$LOG_DIR/tables" --data_path "$DATA_PATH" || status=1
 fi

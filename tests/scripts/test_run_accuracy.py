@@ -117,6 +117,22 @@ def test_each_undone_run_is_the_preset_but_for_one_choice():
     ]
 
 
+def test_what_was_run_is_judged_inside_once_the_damaged_images_are_there():
+    made, *judged = printed("inside", SEEDS="4", CLASSES="a b", BACKBONES=LITE)
+    assert made[1:] == [
+        "scripts/make_inner_validation.py", "--dataset", "folder", "--data_path", "/data", "--classes", "a", "b",
+        "--held_out", "0", "--out", "/out/inner",
+    ]  # fmt: skip
+    undone = {value(one, "--experiment_name") for one in printed("undone", BACKBONES=LITE)} - {"flow_alone"}
+    runs = [f"/out/{LITE}/preset/given-s4", *(f"/out/{LITE}/undone/{name}" for name in undone)]
+    assert sorted(one[2] for one in judged) == sorted(runs)
+    for one in judged:
+        assert one[1] == "scripts/validate_inside.py"
+        assert (value(one, "--inner"), value(one, "--out")) == ("/out/inner", f"/out/{LITE}/inside")
+    few = printed("inside", BACKBONES=LITE, UNDO="squashed flow_alone")
+    assert [one[2] for one in few[1:]] == [f"/out/{LITE}/preset/given-s0", f"/out/{LITE}/undone/squashed"]
+
+
 @pytest.mark.parametrize(("words", "env", "sentence"), [
     (["peer"], {"DATA_PATH": "/d"}, "unknown part 'peer'"),
     ([], {}, "give the folder of the products"),
@@ -140,7 +156,7 @@ def test_a_failed_run_is_named_and_what_is_done_is_not_done_again(tmp_path):
     assert done.stderr.count("\nfailed ") == 1
     assert f"{LITE}/peers/dfm (exit code 3): {tmp_path}/out/console/{LITE}/peers/dfm.log" in done.stderr
     lines = journal.read_text().splitlines()
-    assert len(lines) == 2 + 1 + 6 + 2 + 1
+    assert len(lines) == 2 + 1 + 6 + 2 + (1 + 2 + 1) + 1
     assert lines[-1].startswith(f"scripts/analyze_accuracy.py {tmp_path}/out --output_dir {tmp_path}/out/tables")
     again = call("preset", "fewshot", **env)
     assert again.returncode == 0
