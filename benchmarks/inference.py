@@ -9,16 +9,26 @@ import torch
 from benchmarks.row import Found, Row
 from benchmarks.setting import Setting
 from benchmarks.timing import alternating, in_ms, ratio, seconds_of
+from moleflow.models.mole_nf import MoLEFlow
 
 LITE0, RESNET = "tf_efficientnet_lite0", "resnet50_v1"
 MIXED = 10
 
 
+def several_products(backbone: str, setting: Setting) -> MoLEFlow:
+    """A model that has something to route to."""
+    return setting.model(backbone, mixed_in(setting) if backbone == LITE0 else 2)
+
+
+def mixed_in(setting: Setting) -> int:
+    """Products in a mixed batch."""
+    return 3 if setting.quick else MIXED
+
+
 @torch.no_grad()
 def routed_vs_backbone(backbone: str, setting: Setting) -> Found:
     """Time of ``predict`` on one image over the time of its features."""
-    tasks = MIXED if backbone == LITE0 else 2
-    model, image = setting.model(backbone, tasks), setting.images[:1]
+    model, image = several_products(backbone, setting), setting.images[:1]
     ways = {"backbone": lambda: model.extractor(image), "routed": lambda: model.predict(image)}
     times = alternating(ways, 3 * setting.rounds, setting.device)
     return Found(ratio(times, "routed", "backbone"), in_ms(times))
@@ -27,17 +37,18 @@ def routed_vs_backbone(backbone: str, setting: Setting) -> Found:
 @torch.no_grad()
 def mixed_batch(setting: Setting) -> Found:
     """Throughput on a batch of ten products over that on a batch of one."""
-    model, images = setting.model(LITE0, MIXED), setting.images[:MIXED]
-    one, ten = [next(iter(model.tasks))] * MIXED, list(model.tasks)
+    model, count = several_products(LITE0, setting), mixed_in(setting)
+    images, one, all_of_them = setting.images[:count], [next(iter(model.tasks))] * count, list(model.tasks)
     score = lambda tasks: model.predict(images, tasks)
-    times = alternating({"one": lambda: score(one), "ten": lambda: score(ten)}, setting.rounds, setting.device)
-    return Found(ratio(times, "one", "ten"), f"an image of {MIXED}: {in_ms(times, MIXED)}")
+    ways = {"one": lambda: score(one), "all": lambda: score(all_of_them)}
+    times = alternating(ways, setting.rounds, setting.device)
+    return Found(ratio(times, "one", "all"), f"an image of {count}: {in_ms(times, count)}")
 
 
 @torch.no_grad()
 def latency(setting: Setting) -> Found:
     """95th percentile of the milliseconds of a routed image."""
-    model, image = setting.model(LITE0, MIXED), setting.images[:1]
+    model, image = several_products(LITE0, setting), setting.images[:1]
     model.predict(image)
     seconds = [seconds_of(lambda: model.predict(image), setting.device) for _ in range(20 * setting.rounds)]
     return Found(*_percentiles(seconds))

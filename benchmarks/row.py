@@ -36,15 +36,19 @@ class Row(NamedTuple):
         sign: ``≤`` or ``≥``.
         target: what the value must be at most or at least; None: it is only told.
         measure: measures it.
+        in_quick: whether a quick look has the time for it.
     """
 
     sentence: str
     sign: str
     target: float | None
     measure: Callable[[Setting], Found]
+    in_quick: bool = True
 
     def run(self, setting: Setting) -> "Outcome":
         """Measure, and compare with the target."""
+        if setting.quick and not self.in_quick:
+            return Outcome(None, self.target, None, "not run: it takes longer than a quick look has")
         try:
             found = self.measure(setting)
         except (MoleflowError, ImportError, OSError, RuntimeError) as reason:  # no compiler, no memory, no file

@@ -66,7 +66,7 @@ def add_task_vs_t(setting: Setting) -> Found:
     resolved = setting.resolved("--preset", "realstream")
     config = replace(resolved.run.training, num_steps=2 if setting.quick else 5)
     ways: dict[str, Callable[[], object]] = {}
-    for count in (1, 4 if setting.quick else 30):
+    for count in (1, 2 if setting.quick else 30):
         model = setting.bare(resolved)
         features = extracted(model, setting.images[:4])
         for index in range(count):

@@ -22,6 +22,7 @@ FAKES = {
     "own": Row("a target of its own", "≤", 9.0, lambda setting: Found(2.0, target=1.0)),
     "absent": Row("nothing", "≤", 1.0, _absent),
     "told": Row("no target", "≤", None, lambda setting: Found(5.0)),
+    "long": Row("a long one", "≤", None, lambda setting: Found(6.0), in_quick=False),
 }
 
 
@@ -49,7 +50,15 @@ def test_json_is_one_object_of_value_target_and_pass(capsys: pytest.CaptureFixtu
         "own": {"value": 2.0, "target": 1.0, "pass": False},
         "absent": {"value": None, "target": 1.0, "pass": None, "why": "not run: there is no such thing here"},
         "told": {"value": 5.0, "target": None, "pass": None},
+        "long": {"value": 6.0, "target": None, "pass": None},
     }
+
+
+def test_a_quick_look_leaves_out_what_takes_long_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--quick", "--rows", "told", "long"]) == 0
+    printed = capsys.readouterr().out
+    assert "not run: it takes longer than a quick look has" in printed
+    assert printed.count("not run") == 1
 
 
 def test_only_a_missed_target_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
