@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from moleflow.analysis.accuracy.elsewhere import elsewhere_table
 from moleflow.analysis.accuracy.failures import Failure, drawn, failures_table, pictures, worst_of
 from moleflow.analysis.accuracy.folder import PRESET, Backbone, read_folder
 from moleflow.analysis.accuracy.tables import (
@@ -55,6 +56,7 @@ def accuracy_analysis(folder: Path, images: Images, resampling: Resampling, comm
     tables |= _known(
         differences=differences_table(backbones, resampled),
         undone=undone_table(backbones, resampled),
+        elsewhere=elsewhere_table(backbones),
         few_shot=few_shot_table(backbones, resampled),
         defects=defects_table(backbones),
     )

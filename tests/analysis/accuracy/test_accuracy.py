@@ -158,7 +158,7 @@ def test_the_script_writes_tables_and_shows_failures(tmp_path, monkeypatch, caps
     assert analyze_accuracy.main(words) == 0
     assert capsys.readouterr().out.startswith(f"{LITE}, 3 runs, mean over classes: image AUROC ")
     assert {file.stem for file in out.glob("*.csv")} == {
-        "runs", "classes", "peers", "differences", "undone", "few_shot", "defects", "failures"
+        "runs", "classes", "peers", "differences", "undone", "elsewhere", "few_shot", "defects", "failures"
     }  # fmt: skip
     assert (out / f"failures_{LITE}.png").stat().st_size > 5000
     assert (out / "failures.csv").read_text().count("\n") == 11
