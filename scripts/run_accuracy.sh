@@ -150,7 +150,7 @@ if wants inside; then  # what was run is judged
 fi
 if wants inside && [ -z "${DRY_RUN:-}" ]; then
     for backbone in "${BACKBONES[@]}"; do
-        "$PYTHON" scripts/analyze_choices.py "$LOG_DIR/$backbone/inside" --preset "given-s${SEEDS[0]}" \
+        "$PYTHON" scripts/analyze_choices.py "$LOG_DIR/$backbone/inside" --base "given-s${SEEDS[0]}" \
             --output_dir "$LOG_DIR/tables/inside_$backbone" || status=1
     done
 fi

@@ -17,6 +17,11 @@ from moleflow.utils.errors import UsageError
 RANKED_BY = {"image_ap": "image AP", "pixel_ap": "pixel AP"}
 """What a setting is judged by inside; image AP, because it looks at the highest scores."""
 FOR, AGAINST, OPEN = "for it", "against it", "open"
+SAYS = {
+    FOR: "speaks for the choice that is missing in",
+    AGAINST: "speaks against the choice that is missing in",
+    OPEN: "leaves open the choice that is missing in",
+}
 
 
 class Effect(NamedTuple):
@@ -68,7 +73,7 @@ def effects_of(runs: Mapping[str, FinishedRun], preset: str, resampled: Resample
     """Choice -> metric of ``RANKED_BY`` -> what the choice adds. Raises as ``choices_analysis``."""
     if preset not in runs or len(runs) < 2:
         found = ", ".join(runs)
-        raise UsageError(f"expected a run named {preset!r} and others beside it, found {found}: give --preset")
+        raise UsageError(f"expected a run named {preset!r} and others beside it, found {found}: give --base")
     whole = runs[preset]
     return {
         name: {metric: _effect(whole, run, metric, resampled) for metric in RANKED_BY}
@@ -88,9 +93,9 @@ def _mean(run: FinishedRun, metric: str) -> float:
 
 def _findings(effects: Mapping[str, Mapping[str, Effect]]) -> list[str]:
     return [
-        f"{title}: {verdict}: {', '.join(names)}."
+        f"{title} {sentence} {', '.join(names)}."
         for metric, title in RANKED_BY.items()
-        for verdict in (FOR, AGAINST, OPEN)
+        for verdict, sentence in SAYS.items()
         if (names := [name for name, found in effects.items() if found[metric].verdict == verdict])
     ]
 

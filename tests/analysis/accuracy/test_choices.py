@@ -57,9 +57,9 @@ def test_a_choice_is_worth_what_the_preset_loses_without_it(folder):
 
 def test_it_says_what_speaks_for_a_choice_and_what_against(folder):
     found = choices_analysis(folder, "preset", Resampling(50))
-    assert "pixel AP: for it: crutch." in found.finding
-    assert "pixel AP: against it: burden." in found.finding
-    assert "pixel AP: open: nothing." in found.finding
+    assert "pixel AP speaks for the choice that is missing in crutch." in found.finding
+    assert "pixel AP speaks against the choice that is missing in burden." in found.finding
+    assert "pixel AP leaves open the choice that is missing in nothing." in found.finding
     table = found.tables["choices"]
     (row,) = (dict(zip(table.columns, one, strict=True)) for one in table.rows if one[0] == "crutch")
     assert row["pixel AP 95 % from"] < row["pixel AP effect"] < row["pixel AP to"]
@@ -76,13 +76,13 @@ def test_a_preset_that_is_not_there_is_named(folder, tmp_path):
     with pytest.raises(UsageError, match="expected a run named 'presett' and others beside it, found burden, crutch"):
         choices_analysis(folder, "presett", Resampling(5))
     write_scored_run(tmp_path, "preset")
-    with pytest.raises(UsageError, match="and others beside it, found preset: give --preset"):
+    with pytest.raises(UsageError, match="and others beside it, found preset: give --base"):
         choices_analysis(tmp_path, "preset", Resampling(5))
 
 
 def test_the_script_writes_the_table(folder, tmp_path, capsys):
-    words = [str(folder), "--preset", "preset", "--resamples", "20", "--output_dir", str(tmp_path / "out")]
+    words = [str(folder), "--base", "preset", "--resamples", "20", "--output_dir", str(tmp_path / "out")]
     assert analyze_choices.main(words) == 0
-    assert "pixel AP: for it: crutch." in capsys.readouterr().out
+    assert "pixel AP speaks for the choice that is missing in crutch." in capsys.readouterr().out
     assert "| crutch |" in (tmp_path / "out" / "summary.md").read_text()
     assert read_json(tmp_path / "out" / "analysis_results.json")["resamples"] == 20
