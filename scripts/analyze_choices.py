@@ -17,9 +17,11 @@ def main(words: Sequence[str]) -> int:
     parser = studies.parser(str(__doc__))
     parser.add_argument("folder", type=Path, help="The OUT of scripts/validate_inside.py.")
     parser.add_argument("--base", required=True, help="Name of the run that makes every choice.")
+    parser.add_argument("--classes", nargs="+", default=[], help="Classes that means are of (default: all).")
     parser.add_argument("--resamples", type=int, default=1000, help="Of the bootstrap (default: 1000).")
     given = parser.parse_args(words)
-    found = choices_analysis(given.folder, given.base, Resampling(given.resamples), studies.command())
+    resampling = Resampling(given.resamples)
+    found = choices_analysis(given.folder, given.base, resampling, studies.command(), given.classes)
     found.write(given.output_dir)
     print("\n".join(found.finding))
     return 0

@@ -14,7 +14,7 @@ import here
 from moleflow.analysis.rank_agreement import METRICS
 from moleflow.analysis.runs import read_runs
 from moleflow.config.cli import Parser
-from moleflow.evaluation.kept import FOLDER, file_of
+from moleflow.evaluation.kept import file_of
 from moleflow.registry.inside import MARK, identity, judged_inside
 from moleflow.registry.stored_run import writing
 from moleflow.utils.errors import MoleflowError, UsageError
@@ -50,12 +50,14 @@ def judge(run: Path, inner: Path, out: Path) -> None:
     there = out / "results.json"
     with writing(run) as stored:
         if there.exists():
-            if read_json(there).get(MARK) != identity(stored, inner):
+            results = read_json(there)
+            if results.get(MARK) != identity(stored, inner):
                 raise UsageError(
                     f"{there} is of another run, or of other damaged images: remove it, or give another --out"
                 )
-            if (out / FOLDER).is_dir():  # judgements of before had no scores
+            if all(file_of(out, name).exists() for name in results["per_class"]):  # those of before had no scores
                 return
+            there.unlink()
         judged = judged_inside(stored, inner)
     for name, scores in judged.scores.items():
         scores.save(file_of(out, name))

@@ -1,6 +1,7 @@
 """What each choice of a preset is worth on an inner validation, and whether that is enough to make it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,16 +13,14 @@ from moleflow.analysis.output import Analysis
 from moleflow.analysis.statistics.finished import FinishedRun, read_finished
 from moleflow.analysis.statistics.report import Resampling
 from moleflow.analysis.tables import Cell, Table
+from moleflow.registry.inside import MARK
 from moleflow.utils.errors import UsageError
+from moleflow.utils.text import refuse_unknown
 
 RANKED_BY = {"image_ap": "image AP", "pixel_ap": "pixel AP"}
 """What a setting is judged by inside; image AP, because it looks at the highest scores."""
 FOR, AGAINST, OPEN = "for it", "against it", "open"
-SAYS = {
-    FOR: "speaks for the choice that is missing in",
-    AGAINST: "speaks against the choice that is missing in",
-    OPEN: "leaves open the choice that is missing in",
-}
+SAYS = {FOR: "what helps", AGAINST: "what harms", OPEN: "what is open"}
 
 
 class Effect(NamedTuple):
@@ -40,12 +39,14 @@ class Effect(NamedTuple):
     @property
     def verdict(self) -> str:
         """Whether the gain lies beyond what another draw of the same images may do."""
-        if abs(self.gain) <= NORMAL_95 * self.error:
-            return OPEN
-        return FOR if self.gain > 0 else AGAINST
+        if abs(self.gain) > NORMAL_95 * self.error:
+            return FOR if self.gain > 0 else AGAINST
+        return OPEN
 
 
-def choices_analysis(folder: Path, preset: str, resampling: Resampling, command: str = "") -> Analysis:
+def choices_analysis(
+    folder: Path, preset: str, resampling: Resampling, command: str = "", classes: Sequence[str] = ()
+) -> Analysis:
     """Compare a preset with the same less one of its choices, on the images both were judged on.
 
     Args:
@@ -53,33 +54,58 @@ def choices_analysis(folder: Path, preset: str, resampling: Resampling, command:
         preset: the name of the one that makes every choice; the others are named after the choice they do without.
         resampling: of the standard errors.
         command: what made the page.
+        classes: those that means are of; none: all.
 
     Raises:
-        UsageError: there is no such run, or none beside it, or they were not judged on the same images.
-        MoleflowError: kept scores are missing or damaged.
+        UsageError: there is no such run or class, or none beside it, or they were not judged on the same images.
+        MoleflowError: kept scores are damaged.
     """
     runs, trouble = read_finished([folder])
-    effects = effects_of({run.name: run for run in runs}, preset, Resampled(resampling.count, resampling.seed))
+    judged = {run.name: _only(run, classes) for run in runs if _is_judged(run)}
+    trouble += [f"{run.name} was not judged inside, or without its scores (validate_inside.py)" for run in runs
+                if run.name not in judged]  # fmt: skip
+    effects = effects_of(judged, preset, Resampled(resampling.count, resampling.seed))
     return Analysis(
         "What each choice is worth on training images alone",
         [*_findings(effects), *(f"Left out: {sentence}." for sentence in trouble)],
-        {"preset": preset, "resamples": resampling.count, "seed": resampling.seed, "effects": _numbers(effects)},
+        {
+            "preset": preset,
+            "classes": list(judged[preset].results["per_class"]),
+            "resamples": resampling.count,
+            "seed": resampling.seed,
+            "effects": _numbers(effects),
+        },
         command,
         tables={"choices": _table(effects, resampling.count)},
     )
 
 
 def effects_of(runs: Mapping[str, FinishedRun], preset: str, resampled: Resampled) -> dict[str, dict[str, Effect]]:
-    """Choice -> metric of ``RANKED_BY`` -> what the choice adds. Raises as ``choices_analysis``."""
-    if preset not in runs or len(runs) < 2:
-        found = ", ".join(runs)
-        raise UsageError(f"expected a run named {preset!r} and others beside it, found {found}: give --base")
-    whole = runs[preset]
+    """Choice -> metric of ``RANKED_BY`` -> what the choice adds; other seeds of the preset are no choice.
+
+    Raises as ``choices_analysis``.
+    """
+    whole = runs.get(preset)
+    without = {name: run for name, run in sorted(runs.items()) if whole and run is not whole}
+    if whole is None or not without:
+        found = ", ".join(runs) or "none"
+        raise UsageError(f"expected a run named {preset!r} and others beside it, judged inside, found {found}")
+    if other := [name for name, run in without.items() if run.results[MARK]["inner"] != whole.results[MARK]["inner"]]:
+        raise UsageError(f"{', '.join(other)} and {preset} were judged on other damaged images: judge them on the same")
     return {
-        name: {metric: _effect(whole, run, metric, resampled) for metric in RANKED_BY}
-        for name, run in sorted(runs.items())
-        if run is not whole
+        name: {metric: _effect(whole, run, metric, resampled) for metric in RANKED_BY} for name, run in without.items()
     }
+
+
+def _is_judged(run: FinishedRun) -> bool:
+    return MARK in run.results and run.has_scores
+
+
+def _only(run: FinishedRun, classes: Sequence[str]) -> FinishedRun:
+    """The run as if it had some of its classes only; none: all."""
+    known = run.results["per_class"]
+    refuse_unknown("--classes", classes, known)
+    return replace(run, results={**run.results, "per_class": {name: known[name] for name in classes or known}})
 
 
 def _effect(whole: FinishedRun, run: FinishedRun, metric: str, resampled: Resampled) -> Effect:
@@ -93,7 +119,7 @@ def _mean(run: FinishedRun, metric: str) -> float:
 
 def _findings(effects: Mapping[str, Mapping[str, Effect]]) -> list[str]:
     return [
-        f"{title} {sentence} {', '.join(names)}."
+        f"By {title}, named after what is done without it, {sentence}: {', '.join(names)}."
         for metric, title in RANKED_BY.items()
         for verdict, sentence in SAYS.items()
         if (names := [name for name, found in effects.items() if found[metric].verdict == verdict])
@@ -111,7 +137,8 @@ def _table(effects: Mapping[str, Mapping[str, Effect]], resamples: int) -> Table
     note = (
         "Mean over classes, in %. Effect: the preset minus the same without the choice, on normal training images, "
         f"each scored as a new one, and damaged ones. 95 %: ± 1.96 bootstrap standard errors, {resamples} resamplings "
-        "of the images, the same for both. Open: zero lies within."
+        "of the images, the same for both. Open: zero lies within. Versions of one image are drawn apart, so where few "
+        "images have many the intervals are too narrow; of twenty verdicts one is chance."
     )
     return Table("What each choice adds inside", columns, tuple(rows), note)
 

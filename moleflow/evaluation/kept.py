@@ -141,13 +141,13 @@ def file_of(folder: Path, class_name: str) -> Path:
     return folder / FOLDER / f"{quote(class_name, safe='')}.npz"
 
 
-def kept_scores(evaluator: Evaluator, scores: ClassScores) -> KeptScores:
-    """What is worth keeping of a class's scores."""
+def kept_scores(evaluator: Evaluator, scores: ClassScores, names: Iterable[str] | None = None) -> KeptScores:
+    """What is worth keeping of a class's scores, under names (n,); None: where the images lie below one folder."""
     size = evaluator.model.extractor.img_size
     truths = [pixel_truth(sample, size, evaluator.resize) for sample in scores.samples]
     known = [truth for truth in truths if truth is not None]
     return KeptScores(
-        names=np.array(list(relative_names(scores.samples)), dtype=str),
+        names=np.array(list(relative_names(scores.samples) if names is None else names), dtype=str),
         labels=scores.labels.astype(np.int64),
         defects=np.array([sample.defect for sample in scores.samples], dtype=str),
         task=scores.task,

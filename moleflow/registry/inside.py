@@ -1,6 +1,6 @@
 """Judging a finished run on training images alone: each as a new one, and damaged on purpose."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,7 +110,18 @@ def _of_task(stored: StoredRun, runner: Runner, task: Task, damaged: Path) -> It
     for name in task.classes:
         scores = _scores(runner, task, normal, name, damaged)
         values = runner.evaluator.metrics(scores, scores.oracle_patches, scores.oracle, scores.routed_tasks)
-        yield ClassResult(name, task.index, values, values, None), kept_scores(runner.evaluator, scores)
+        names = _names(scores.samples, home_of(runner.data.dataset, name).root, damaged)
+        yield ClassResult(name, task.index, values, values, None), kept_scores(runner.evaluator, scores, names)
+
+
+def _names(samples: Sequence[Sample], normal: Path, damaged: Path) -> list[str]:
+    """Names that do not depend on where either folder lies."""
+    roots = {"normal": normal, "damaged": damaged}
+    return [
+        next(f"{kind}/{sample.path.relative_to(root).as_posix()}" for kind, root in roots.items()
+             if sample.path.is_relative_to(root))
+        for sample in samples
+    ]  # fmt: skip
 
 
 def choose_again(model: MoLEFlow, task: Task, normal: Batches) -> None:

@@ -108,6 +108,16 @@ def test_classes_from_elsewhere_are_judged_where_they_lie(tmp_path):
     assert there == here
 
 
+def test_names_do_not_depend_on_where_the_images_lie(tmp_path, monkeypatch):
+    monkeypatch.chdir(damaged().parent)
+    scores = judged_inside(run(), Path(damaged().name)).scores["washer"]
+    assert len(set(scores.names)) == len(scores.names)
+    assert set(scores.names[scores.labels == 1]) == {
+        f"damaged/washer/test/{kind}/{number:03}.png" for kind in ("spot", "warp") for number in range(3)
+    }
+    assert all(name.startswith("normal/washer/train/good/") for name in scores.names[scores.labels == 0])
+
+
 def test_an_image_is_farther_from_the_others_than_from_itself():
     stored = run()
     with stored.runner(stored.tasks, stored.places) as runner, torch.no_grad():
@@ -145,12 +155,12 @@ def test_the_script_judges_what_it_can_once_and_names_the_rest(tmp_path, monkeyp
     capsys.readouterr()
     assert script.main(words) == 0
     assert capsys.readouterr() == ("", "")
-    shutil.rmtree(made / "scores")
+    (made / "scores" / "washer.npz").unlink()
     judged = []
     monkeypatch.setattr(script, "judged_inside", lambda *given: judged.append(given) or inside.judged_inside(*given))
-    assert script.main(words) == 0, "judgements of before had no scores"
+    assert script.main(words) == 0, "it was stopped before all scores were there"
     assert len(judged) == 1
-    assert (made / "scores").is_dir()
+    assert (made / "scores" / "washer.npz").exists()
     words[2] = str(damaged(per_kind=2))
     assert script.main(words) == 1
     assert "is of another run, or of other damaged images: remove it" in capsys.readouterr().err

@@ -129,6 +129,7 @@ def test_what_was_run_is_judged_inside_once_the_damaged_images_are_there():
     for one in judged:
         assert one[1] == "scripts/validate_inside.py"
         assert (value(one, "--inner"), value(one, "--out")) == ("/out/inner", f"/out/{LITE}/inside")
+    assert f"/out/{RESNET}/undone/every_depth_alike" in [one[2] for one in printed("inside", BACKBONES=RESNET)]
     few = printed("inside", BACKBONES=LITE, UNDO="squashed flow_alone")
     assert [one[2] for one in few[1:]] == [f"/out/{LITE}/preset/given-s0", f"/out/{LITE}/undone/squashed"]
 
@@ -157,6 +158,8 @@ def test_a_failed_run_is_named_and_what_is_done_is_not_done_again(tmp_path):
     assert f"{LITE}/peers/dfm (exit code 3): {tmp_path}/out/console/{LITE}/peers/dfm.log" in done.stderr
     lines = journal.read_text().splitlines()
     assert len(lines) == 2 + 1 + 6 + 2 + (1 + 2 + 1) + 1
+    inside = f"{tmp_path}/out/{LITE}/inside --base given-s0 --output_dir {tmp_path}/out/tables/inside_{LITE}"
+    assert lines[-2] == f"scripts/analyze_choices.py {inside}"
     assert lines[-1].startswith(f"scripts/analyze_accuracy.py {tmp_path}/out --output_dir {tmp_path}/out/tables")
     again = call("preset", "fewshot", **env)
     assert again.returncode == 0

@@ -10,6 +10,7 @@ from moleflow.analysis.statistics.finished import FinishedRun
 from moleflow.evaluation.continual import lost, mean_known
 from moleflow.evaluation.statistics.bootstrap import bootstrap, mean_over_classes
 from moleflow.evaluation.statistics.counts import Values
+from moleflow.utils.errors import UsageError
 from moleflow.utils.io import read_json
 from moleflow.utils.seed import derive_seed
 
@@ -70,11 +71,16 @@ class Resampled:
     bootstrap, normal and defective ones apart). Groups that are drawn alike can be subtracted draw by draw.
 
     Args:
-        resamples: how many.
+        resamples: how many, two or more.
         seed: of the draws.
+
+    Raises:
+        UsageError: there are fewer.
     """
 
     def __init__(self, resamples: int, seed: int):
+        if resamples < 2:
+            raise UsageError(f"--resamples expects 2 or more, found {resamples}.")
         self.resamples, self.seed = resamples, seed
         self._known: dict[str, dict[str, Values]] = {}
 
