@@ -22,8 +22,8 @@ def elsewhere_table(backbones: Sequence[Backbone]) -> Table:
     ]  # fmt: skip
     note = (
         "Settings: the preset and the same less one of its choices, first seed, order given. Chosen elsewhere: the "
-        "setting with the best mean over all other classes, whose labels alone it rests on; the mean of such rows is "
-        "what choosing by test labels is worth on classes that were not looked at."
+        "setting with the best mean over all other classes. The class's own labels have no say in that pick; which "
+        "settings there are to pick from may well rest on them."
     )
     columns = ("backbone", "metric", "class", "chosen elsewhere", "its value", "the preset's", "the best here")
     return Table("Chosen by the other classes", columns, tuple(rows), note)
