@@ -86,7 +86,7 @@ def effects_of(runs: Mapping[str, FinishedRun], preset: str, resampled: Resample
     Raises as ``choices_analysis``.
     """
     whole = runs.get(preset)
-    without = {name: run for name, run in sorted(runs.items()) if whole and run is not whole}
+    without = {name: run for name, run in sorted(runs.items()) if whole and run.row.group != whole.row.group}
     if whole is None or not without:
         found = ", ".join(runs) or "none"
         raise UsageError(f"expected a run named {preset!r} and others beside it, judged inside, found {found}")
