@@ -1,4 +1,4 @@
-"""What a class gets from the setting that its fellow classes would have chosen: a choice that never saw its labels."""
+"""What a class gets from the setting that its fellow classes pick: its own labels have no say in that pick."""
 
 from collections.abc import Mapping, Sequence
 
