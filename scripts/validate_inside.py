@@ -15,7 +15,8 @@ from moleflow.analysis.rank_agreement import METRICS
 from moleflow.analysis.runs import read_runs
 from moleflow.config.cli import Parser
 from moleflow.evaluation.kept import file_of
-from moleflow.registry.inside import MARK, identity, judged_inside
+from moleflow.evaluation.results import INSIDE
+from moleflow.registry.inside import identity, judged_inside
 from moleflow.registry.stored_run import writing
 from moleflow.utils.errors import MoleflowError, UsageError
 from moleflow.utils.io import read_json, write_json
@@ -51,7 +52,7 @@ def judge(run: Path, inner: Path, out: Path) -> None:
     with writing(run) as stored:
         if there.exists():
             results = read_json(there)
-            if results.get(MARK) != identity(stored, inner):
+            if results.get(INSIDE) != identity(stored, inner):
                 raise UsageError(
                     f"{there} is of another run, or of other damaged images: remove it, or give another --out"
                 )

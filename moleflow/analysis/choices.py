@@ -13,7 +13,7 @@ from moleflow.analysis.output import Analysis
 from moleflow.analysis.statistics.finished import FinishedRun, read_finished
 from moleflow.analysis.statistics.report import Resampling
 from moleflow.analysis.tables import Cell, Table
-from moleflow.registry.inside import MARK
+from moleflow.evaluation.results import INSIDE
 from moleflow.utils.errors import UsageError
 from moleflow.utils.text import refuse_unknown
 
@@ -90,7 +90,7 @@ def effects_of(runs: Mapping[str, FinishedRun], preset: str, resampled: Resample
     if whole is None or not without:
         found = ", ".join(runs) or "none"
         raise UsageError(f"expected a run named {preset!r} and others beside it, judged inside, found {found}")
-    if other := [name for name, run in without.items() if run.results[MARK]["inner"] != whole.results[MARK]["inner"]]:
+    if other := [name for name, run in without.items() if _damaged(run) != _damaged(whole)]:
         raise UsageError(f"{', '.join(other)} and {preset} were judged on other damaged images: judge them on the same")
     return {
         name: {metric: _effect(whole, run, metric, resampled) for metric in RANKED_BY} for name, run in without.items()
@@ -98,7 +98,12 @@ def effects_of(runs: Mapping[str, FinishedRun], preset: str, resampled: Resample
 
 
 def _is_judged(run: FinishedRun) -> bool:
-    return MARK in run.results and run.has_scores
+    return INSIDE in run.results and run.has_scores
+
+
+def _damaged(run: FinishedRun) -> str:
+    """Hash of the list of damaged images it was judged on."""
+    return run.results[INSIDE]["inner"]
 
 
 def _only(run: FinishedRun, classes: Sequence[str]) -> FinishedRun:

@@ -17,6 +17,8 @@ METRICS = (*IMAGE_METRICS, *PIXEL_METRICS)
 NOTHING_SKIPPED: Mapping[str, Any] = {"count": 0, "images": []}
 ROUTES = ("routed", "oracle")
 """Who chose the expert of each image: the router, or the image's own task."""
+INSIDE = "inside"
+"""Key of results.json: that it is of training images in the place of test images, and of which."""
 
 Values = dict[str, float | None]
 Grid = list[list[float | None]]

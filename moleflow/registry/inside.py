@@ -13,7 +13,7 @@ from moleflow.data.sample import Sample
 from moleflow.data.synthetic.inner import MANIFEST, read_damaged
 from moleflow.evaluation.evaluator import ClassScores
 from moleflow.evaluation.kept import KeptScores, kept_scores
-from moleflow.evaluation.results import ClassResult, Evaluation, build_results
+from moleflow.evaluation.results import INSIDE, ClassResult, Evaluation, build_results
 from moleflow.extractors.batch import Batches
 from moleflow.extractors.task_features import TaskFeatures
 from moleflow.models.mole_nf import MoLEFlow, Scores
@@ -28,8 +28,6 @@ from moleflow.utils.progress import progress
 
 FEWEST = 3
 """Normal images of a class, and damaged ones, below which nothing is told."""
-MARK = "inside"
-"""In results.json: that it is none of test images, and of what it is."""
 
 
 class Judged(NamedTuple):
@@ -69,7 +67,7 @@ def judged_inside(stored: StoredRun, damaged: Path) -> Judged:
         found = [one for task in runner.stream for one in _of_task(stored, runner, task, damaged)]
         rows = [Evaluation(runner.stream[-1].index, tuple(result for result, _ in found), None)]
         classes = [list(task.classes) for task in runner.stream]
-        results = {**build_results(stored.path.name, classes, rows, runner.record), MARK: mark}
+        results = {**build_results(stored.path.name, classes, rows, runner.record), INSIDE: mark}
         return Judged(results, {result.class_name: kept for result, kept in found})
 
 

@@ -16,8 +16,8 @@ from scored_runs import CLASSES, kept, write_scored_run  # noqa: E402
 from moleflow.analysis.choices import AGAINST, FOR, OPEN, Effect, choices_analysis  # noqa: E402
 from moleflow.analysis.statistics.report import Resampling  # noqa: E402
 from moleflow.evaluation.metrics import image_metrics  # noqa: E402
+from moleflow.evaluation.results import INSIDE  # noqa: E402
 from moleflow.evaluation.statistics.bootstrap import draw  # noqa: E402
-from moleflow.registry.inside import MARK  # noqa: E402
 from moleflow.utils.errors import UsageError  # noqa: E402
 from moleflow.utils.io import read_json, write_json  # noqa: E402
 from moleflow.utils.seed import derive_seed  # noqa: E402
@@ -29,7 +29,7 @@ GAINS = {"preset": 1.0, "crutch": 0.3, "burden": 2.5, "nothing": 1.0}
 def write_judged(place: Path, name: str, gain: float, inner: str = "abc", seed: int = 0) -> None:
     """What validate_inside.py leaves of a run."""
     run = write_scored_run(place, name, seed, gain=gain)
-    write_json(run / "results.json", {**read_json(run / "results.json"), MARK: {"run": name, "inner": inner}})
+    write_json(run / "results.json", {**read_json(run / "results.json"), INSIDE: {"run": name, "inner": inner}})
 
 
 @pytest.fixture(scope="module")
