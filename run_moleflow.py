@@ -4,6 +4,7 @@
 import sys
 
 from moleflow.config.cli import parse, print_config
+from moleflow.utils.collecting import freeze_at_exit, not_collecting
 from moleflow.utils.errors import MoleflowError
 from moleflow.utils.interrupt import listening
 from moleflow.utils.memory import is_out_of_memory, reuse_blocks
@@ -11,6 +12,7 @@ from moleflow.utils.memory import is_out_of_memory, reuse_blocks
 
 def main() -> int:
     """Run the command line; the exit code is 0 (done), 1 (failed), 2 (misuse), 130 or 143 (interrupted)."""
+    freeze_at_exit()
     try:
         resolved, only_print = parse()
         for warning in resolved.warnings:
@@ -18,8 +20,9 @@ def main() -> int:
         if only_print:
             print_config(resolved)
             return 0
-        from moleflow.evaluation.report.write import write_report
-        from moleflow.run import Runner
+        with not_collecting():
+            from moleflow.evaluation.report.write import write_report
+            from moleflow.run import Runner
 
         reuse_blocks()
         with listening(), Runner(resolved) as runner:

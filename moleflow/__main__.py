@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from moleflow.config.cli import Parser
 from moleflow.registry.verbs import REGISTRY
+from moleflow.utils.collecting import freeze_at_exit
 from moleflow.utils.errors import MoleflowError, UsageError
 from moleflow.utils.interrupt import listening
 from moleflow.utils.memory import is_out_of_memory, reuse_blocks
@@ -91,6 +92,7 @@ VERBS = {
 
 def main(words: Sequence[str]) -> int:
     """Run one verb; the exit code is 0 (fine), 1 (failed or different), 2 (misuse), 130 or 143 (interrupted)."""
+    freeze_at_exit()
     if not words or words[0] in ("-h", "--help"):
         print(_overview(), file=sys.stdout if words else sys.stderr)
         return 0 if words else 2

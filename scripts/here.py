@@ -1,4 +1,7 @@
-"""Imported first by the scripts of this folder: puts the repository on the path, so that they run from anywhere."""
+"""Imported first by the scripts of this folder: puts the repository on the path, so that they run from anywhere.
+
+It also lets them end quickly.
+"""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -6,6 +9,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from moleflow.utils.collecting import freeze_at_exit  # noqa: E402
+
+freeze_at_exit()
 
 
 def guarded(main: Callable[[Sequence[str]], int]) -> int:

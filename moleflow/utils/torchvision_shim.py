@@ -11,6 +11,7 @@ from types import ModuleType
 
 import torch
 
+from moleflow.utils.collecting import not_collecting
 from moleflow.utils.errors import MoleflowError
 
 _SCHEMAS = (
@@ -27,6 +28,11 @@ def import_torchvision() -> ModuleType:
     Raises:
         MoleflowError: torchvision is not installed.
     """
+    with not_collecting():
+        return _imported()
+
+
+def _imported() -> ModuleType:
     try:
         return importlib.import_module("torchvision")
     except ModuleNotFoundError as error:
