@@ -22,7 +22,7 @@ def several_products(backbone: str, setting: Setting) -> MoLEFlow:
 
 def mixed_in(setting: Setting) -> int:
     """Products in a mixed batch."""
-    return 3 if setting.quick else MIXED
+    return 2 if setting.quick else MIXED
 
 
 @torch.no_grad()

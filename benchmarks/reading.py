@@ -30,7 +30,7 @@ def cache_read_share(setting: Setting) -> Found:
     """
     model = setting.bare(setting.resolved("--preset", "realstream"))
     folder, whole = setting.folder / "read", setting.folder / "whole"
-    features = prepared(features_of(setting, model, 64 if setting.quick else 200, folder))
+    features = prepared(features_of(setting, model, 32 if setting.quick else 200, folder))
     features.batch_size = BATCH
     files = sorted(folder.rglob("*.npy"))
     whole.write_bytes(b"".join(file.read_bytes() for file in files))
@@ -57,7 +57,8 @@ def exhausted(items: Iterable[object]) -> None:
 
 def decoding_gain(setting: Setting) -> Found:
     """Time of decoding images in one thread over that in two."""
-    model, samples = setting.bare(setting.resolved("--preset", "realstream")), setting.samples(64)
+    model = setting.bare(setting.resolved("--preset", "realstream"))
+    samples = setting.samples(32 if setting.quick else 64)
     store = FeatureStore(model.extractor, "squash", None, num_workers=2)
     before = torch.get_num_threads()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from moleflow.trainer.continual_trainer import ContinualTrainer
 TASKS = 1000
 
 
+@cache
 def router_of(setting: Setting, dim: int) -> TiedMahalanobis:
     """A router that knows a thousand tasks of random statistics."""
     router = TiedMahalanobis(dim).to(setting.device)
@@ -63,7 +64,7 @@ def router_mb(setting: Setting) -> Found:
 
 def add_task_vs_t(setting: Setting) -> Found:
     """Seconds of training one more task after many over the same after one."""
-    resolved = setting.resolved("--preset", "realstream")
+    resolved = setting.resolved("--preset", "realstream", *setting.brief)
     config = replace(resolved.run.training, num_steps=2 if setting.quick else 5)
     ways: dict[str, Callable[[], object]] = {}
     for count in (1, 2 if setting.quick else 30):

@@ -59,6 +59,11 @@ class Setting:
         extractor = build_extractor(resolved.ablation, resolved.run).to(self.device)
         return build_model(resolved.ablation, extractor, seed=0).to(self.device)
 
+    @property
+    def brief(self) -> list[str]:
+        """Words that make training brief where the quick look asks how parts of it compare, not how long it takes."""
+        return ["--num_steps", "10", "--patch_memory_size", "500"] if self.quick else []
+
     def real(self, backbone: str) -> Resolved:
         """The preset for real products with this backbone."""
         preset = "realstream_resnet50" if backbone == "resnet50_v1" else "realstream"
@@ -67,7 +72,7 @@ class Setting:
     def _model(self, backbone: str, tasks: int = 1) -> MoLEFlow:
         """A model of that preset with finished tasks, whose experts were not trained: speed is the same."""
         model = self.bare(self.real(backbone))
-        features = extracted(model, self.images[:8])
+        features = extracted(model, self.images[: 4 if self.quick else 8])
         for index in range(tasks):
             add_task(model, Task((f"product{index:03}",), index), features + index)
         return model

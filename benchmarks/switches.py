@@ -69,11 +69,11 @@ def channels_last(backbone: str, setting: Setting) -> Found:
 
 
 ROWS = {
-    "switch_amp": Row("an epoch in float32 over one with --amp", "≥", None, amp),
+    "switch_amp": Row("an epoch in float32 over one with --amp", "≥", None, amp, in_quick=False),
     "switch_onednn": Row("a coupling step by MKL's products over oneDNN's (on by default)", "≥", None, onednn),
     "switch_compile": Row("a coupling step over a compiled one", "≥", None, compiled, in_quick=False),
     "switch_channels_last_lite0": Row("lite0 as torch lays it out over channels last (on by default)", "≥", None,
                                       partial(channels_last, LITE0)),
     "switch_channels_last_resnet50": Row("resnet50_v1 as torch lays it out over channels last (on by default)", "≥",
-                                         None, partial(channels_last, RESNET)),
+                                         None, partial(channels_last, RESNET), in_quick=False),
 }  # fmt: skip

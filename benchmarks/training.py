@@ -70,7 +70,7 @@ def prepared(features: TaskFeatures) -> TaskFeatures:
 def epoch_vs_ram(setting: Setting) -> Found:
     """An epoch on cached features over the same on features in memory."""
     resolved = setting.resolved("--preset", "realstream")
-    model, count = setting.bare(resolved), 16 if setting.quick else 96
+    model, count = setting.bare(resolved), 8 if setting.quick else 96
     cached = prepared(features_of(setting, model, count, setting.folder / "cache"))
     trainer = trainer_of(resolved, model)
     ways = {"cached": partial(trainer.epoch, cached), "in memory": partial(trainer.epoch, InMemory(cached))}
@@ -83,7 +83,7 @@ def epoch_vs_ram(setting: Setting) -> Found:
 def cached_vs_uncached(setting: Setting) -> Found:
     """An epoch that runs the backbone over one that reads its features; resnet50_v1, the flow of no flag at all."""
     resolved = setting.resolved("--preset", "demo", *setting.backbone(RESNET))
-    model, count = setting.bare(resolved), 8 if setting.quick else 32
+    model, count = setting.bare(resolved), 4 if setting.quick else 32
     trainer = trainer_of(resolved, model)
     ways = {
         "uncached": partial(trainer.epoch, features_of(setting, model, count, None)),
@@ -96,7 +96,7 @@ def cached_vs_uncached(setting: Setting) -> Found:
 def first_epoch(setting: Setting) -> Found:
     """The epoch that fills the cache over a plain pass of the backbone and an epoch on its features."""
     resolved = setting.resolved("--preset", "realstream")
-    model, count = setting.bare(resolved), 8 if setting.quick else 64
+    model, count = setting.bare(resolved), 4 if setting.quick else 64
     trainer, kept = trainer_of(resolved, model), InMemory(features_of(setting, model, count, None))
     fresh = iter(range(10**6))
 
@@ -118,8 +118,7 @@ def run_of(setting: Setting, *words: str) -> dict[str, float]:
     data = ["--dataset", "folder", "--data_path", str(root), "--task_classes", name]
     experiment = f"run{len(list(setting.folder.glob('run*')))}"
     options = ["--experiment_name", experiment, "--no_figures", "--no_tensorboard", "--no_keep_scores"]
-    options += ["--num_steps", "10"] if setting.quick else []
-    with Runner(setting.resolved("--preset", "realstream", *data, *options, *words)) as runner:
+    with Runner(setting.resolved("--preset", "realstream", *data, *options, *setting.brief, *words)) as runner:
         final = runner.run()["final"]["routed"]
         cost = read_json(runner.folder.path / "cost.json")
     parts = ("feature_seconds", "seconds", "evaluation_seconds")
@@ -148,11 +147,16 @@ def accuracy(cost: dict[str, float]) -> str:
     return ", ".join(f"{name} {100 * value:.2f}" for name, value in shown.items() if value is not None)
 
 
+def storage(dtype: str, rank: str) -> Sequence[str]:
+    """Words for an expert's storage type and rank, none for the preset's own: that run serves other rows too."""
+    return () if (dtype, rank) == ("float16", RANK) else ("--expert_dtype", dtype, "--lora_rank", rank)
+
+
 def fp16_loss(setting: Setting) -> Found:
     """Points of image AUROC or pixel AP lost by storing experts in float16, the larger; and what the rank does."""
     few = () if setting.quick else ("--num_steps", "100")
     runs = {
-        (dtype, rank): run_of(setting, *("--expert_dtype", dtype, "--lora_rank", rank, *few))
+        (dtype, rank): run_of(setting, *storage(dtype, rank), *few)
         for rank in (RANK,) + (() if setting.quick else ("64", "4"))
         for dtype in ("float32", "float16")
     }
