@@ -4,12 +4,13 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
 from moleflow.config.cli import Parser
 from moleflow.registry.verbs import REGISTRY
-from moleflow.utils.collecting import freeze_at_exit
+from moleflow.utils.collecting import freeze_at_exit, not_collecting
 from moleflow.utils.errors import MoleflowError, UsageError
 from moleflow.utils.interrupt import listening
 from moleflow.utils.memory import is_out_of_memory, reuse_blocks
@@ -25,11 +26,13 @@ class Verb(NamedTuple):
         help: a sentence.
         declare: adds the verb's flags to its parser.
         run: does it and returns the exit code: 0 fine, 1 failed or different; misuse raises ``UsageError``.
+        needs: the module that imports what is large.
     """
 
     help: str
     declare: Callable[[Parser], None]
     run: Callable[[argparse.Namespace], int]
+    needs: str = "moleflow.registry.stored_run"
 
 
 def _data_check_flags(parser: Parser) -> None:
@@ -83,11 +86,14 @@ def _bench(given: argparse.Namespace) -> int:
 
 
 VERBS = {
-    "data check": Verb("Tell what a dataset's folder lacks or has twice.", _data_check_flags, _data_check),
+    "data check": Verb("Tell what a dataset's folder lacks or has twice.", _data_check_flags, _data_check,
+                       "moleflow.data.check"),
     **{name: Verb(*row) for name, row in REGISTRY.items()},
-    "bench": Verb("Measure speed: ratios of two ways to do a thing, taken in turns.", _bench_flags, _bench),
-    "report": Verb("Collect a folder's runs, findings, figures and tables in index.html.", _report_flags, _report),
-}
+    "bench": Verb("Measure speed: ratios of two ways to do a thing, taken in turns.", _bench_flags, _bench,
+                  "benchmarks.table"),
+    "report": Verb("Collect a folder's runs, findings, figures and tables in index.html.", _report_flags, _report,
+                   "moleflow.analysis.index.page"),
+}  # fmt: skip
 
 
 def main(words: Sequence[str]) -> int:
@@ -101,6 +107,8 @@ def main(words: Sequence[str]) -> int:
         given = _parse(name, flags)
         reuse_blocks()
         with listening():
+            with not_collecting():
+                import_module(VERBS[name].needs)
             code = VERBS[name].run(given)
         sys.stdout.flush()
         return code

@@ -1,11 +1,21 @@
 """Fixtures that every test may use: the real images and weights beside the repository, where they are."""
 
+import gc
 import os
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tiny models are slower on several threads
+
+gc.disable()  # nothing that imports and collecting make is garbage
+
+
+def pytest_runtestloop() -> None:
+    """Search for garbage from the first test on, but not among what was there before it."""
+    gc.freeze()
+    gc.enable()
+
 
 SHARED = Path(os.environ.get("MOLEFLOW_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 

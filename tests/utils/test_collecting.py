@@ -1,6 +1,7 @@
 """Searches for garbage are put off while large packages are imported, and left out at a program's end."""
 
 import gc
+import importlib.util
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from moleflow import __main__ as verbs
 from moleflow.utils import torchvision_shim
 from moleflow.utils.collecting import not_collecting
 
@@ -65,3 +67,19 @@ def test_torchvision_is_imported_without_searching(monkeypatch):
     monkeypatch.setattr(torchvision_shim.importlib, "import_module", lambda name: seen.append(gc.isenabled()) or sys)
     torchvision_shim.import_torchvision()
     assert seen == [False]
+
+
+def test_a_verb_imports_what_is_large_without_searching(monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(verbs, "import_module", lambda name: seen.append((name, gc.isenabled())))
+    for verb in ("verify", "bench"):
+        monkeypatch.setitem(
+            verbs.VERBS, verb, verbs.VERBS[verb]._replace(run=lambda given: seen.append(gc.isenabled()) or 0)
+        )
+    assert verbs.main(["verify", "--run", "x"]) == verbs.main(["bench"]) == 0
+    assert seen == [("moleflow.registry.stored_run", False), True, ("benchmarks.table", False), True]
+
+
+@pytest.mark.parametrize("verb", verbs.VERBS)
+def test_what_a_verb_needs_is_there(verb):
+    assert importlib.util.find_spec(verbs.VERBS[verb].needs)
