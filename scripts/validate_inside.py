@@ -15,8 +15,8 @@ from moleflow.analysis.rank_agreement import METRICS
 from moleflow.analysis.runs import read_runs
 from moleflow.config.cli import Parser
 from moleflow.evaluation.kept import file_of
-from moleflow.evaluation.results import INSIDE
-from moleflow.registry.inside import identity, judged_inside
+from moleflow.evaluation.results import INSIDE, SOURCES
+from moleflow.registry.inside import identity, is_of, judged_inside
 from moleflow.registry.stored_run import writing
 from moleflow.utils.errors import MoleflowError, UsageError
 from moleflow.utils.io import read_json, write_json
@@ -52,11 +52,12 @@ def judge(run: Path, inner: Path, out: Path) -> None:
     with writing(run) as stored:
         if there.exists():
             results = read_json(there)
-            if results.get(INSIDE) != identity(stored, inner):
+            if not is_of(results, identity(stored, inner)):
                 raise UsageError(
                     f"{there} is of another run, or of other damaged images: remove it, or give another --out"
                 )
-            if all(file_of(out, name).exists() for name in results["per_class"]):  # those of before had no scores
+            scored = all(file_of(out, name).exists() for name in results["per_class"])
+            if scored and SOURCES in results[INSIDE]:  # judgements of before had neither
                 return
             there.unlink()
         judged = judged_inside(stored, inner)

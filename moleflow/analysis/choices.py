@@ -13,7 +13,8 @@ from moleflow.analysis.output import Analysis
 from moleflow.analysis.statistics.finished import FinishedRun, read_finished
 from moleflow.analysis.statistics.report import Resampling
 from moleflow.analysis.tables import Cell, Table
-from moleflow.evaluation.results import INSIDE
+from moleflow.evaluation.results import INSIDE, SOURCES
+from moleflow.evaluation.statistics.bootstrap import draw_groups
 from moleflow.utils.errors import UsageError
 from moleflow.utils.text import refuse_unknown
 
@@ -44,6 +45,15 @@ class Effect(NamedTuple):
         return OPEN
 
 
+class ResampledSources(Resampled):
+    """The same under resamplings of training images: one that is drawn comes with all its damaged versions."""
+
+    def weights(self, run: FinishedRun, name: str, seed: int) -> np.ndarray:
+        """How often each resampling takes each of a class's images, (R, n)."""
+        sources = run.results[INSIDE][SOURCES]
+        return draw_groups(np.array([sources.get(one, one) for one in run.tested[name].names]), self.resamples, seed)
+
+
 def choices_analysis(
     folder: Path, preset: str, resampling: Resampling, command: str = "", classes: Sequence[str] = ()
 ) -> Analysis:
@@ -62,9 +72,9 @@ def choices_analysis(
     """
     runs, trouble = read_finished([folder])
     judged = {run.name: _only(run, classes) for run in runs if _is_judged(run)}
-    trouble += [f"{run.name} was not judged inside, or without its scores (validate_inside.py)" for run in runs
+    trouble += [f"{run.name} was not judged inside by today's validate_inside.py" for run in runs
                 if run.name not in judged]  # fmt: skip
-    effects = effects_of(judged, preset, Resampled(resampling.count, resampling.seed))
+    effects = effects_of(judged, preset, ResampledSources(resampling.count, resampling.seed))
     return Analysis(
         "What each choice is worth on training images alone",
         [*_findings(effects), *(f"Left out: {sentence}." for sentence in trouble)],
@@ -98,7 +108,7 @@ def effects_of(runs: Mapping[str, FinishedRun], preset: str, resampled: Resample
 
 
 def _is_judged(run: FinishedRun) -> bool:
-    return INSIDE in run.results and run.has_scores
+    return SOURCES in run.results.get(INSIDE, {}) and run.has_scores
 
 
 def _damaged(run: FinishedRun) -> str:
@@ -142,8 +152,8 @@ def _table(effects: Mapping[str, Mapping[str, Effect]], resamples: int) -> Table
     note = (
         "Mean over classes, in %. Effect: the preset minus the same without the choice, on normal training images, "
         f"each scored as a new one, and damaged ones. 95 %: ± 1.96 bootstrap standard errors, {resamples} resamplings "
-        "of the images, the same for both. Open: zero lies within. Versions of one image are drawn apart, so where few "
-        "images have many the intervals are too narrow; of twenty verdicts one is chance."
+        "of the training images, each with its damaged versions, the same for both. Open: zero lies within. Of twenty "
+        "verdicts one is chance."
     )
     return Table("What each choice adds inside", columns, tuple(rows), note)
 

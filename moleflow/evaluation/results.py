@@ -19,6 +19,8 @@ ROUTES = ("routed", "oracle")
 """Who chose the expert of each image: the router, or the image's own task."""
 INSIDE = "inside"
 """Key of results.json: that it is of training images in the place of test images, and of which."""
+SOURCES = "sources"
+"""Under it: name of a damaged image -> that of the training image it was."""
 
 Values = dict[str, float | None]
 Grid = list[list[float | None]]

@@ -1,6 +1,6 @@
 """Judging a finished run on training images alone: each as a new one, and damaged on purpose."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from moleflow.data.sample import Sample
 from moleflow.data.synthetic.inner import MANIFEST, read_damaged
 from moleflow.evaluation.evaluator import ClassScores
 from moleflow.evaluation.kept import KeptScores, kept_scores
-from moleflow.evaluation.results import INSIDE, ClassResult, Evaluation, build_results
+from moleflow.evaluation.results import INSIDE, SOURCES, ClassResult, Evaluation, build_results
 from moleflow.extractors.batch import Batches
 from moleflow.extractors.task_features import TaskFeatures
 from moleflow.models.mole_nf import MoLEFlow, Scores
@@ -65,10 +65,17 @@ def judged_inside(stored: StoredRun, damaged: Path) -> Judged:
     with stored.runner(stored.tasks, stored.places) as runner:
         runner.folder.load_base(runner.model)
         found = [one for task in runner.stream for one in _of_task(stored, runner, task, damaged)]
-        rows = [Evaluation(runner.stream[-1].index, tuple(result for result, _ in found), None)]
+        rows = [Evaluation(runner.stream[-1].index, tuple(one.result for one in found), None)]
         classes = [list(task.classes) for task in runner.stream]
-        results = {**build_results(stored.path.name, classes, rows, runner.record), INSIDE: mark}
-        return Judged(results, {result.class_name: kept for result, kept in found})
+        told = {**mark, SOURCES: {name: source for one in found for name, source in one.sources.items()}}
+        results = {**build_results(stored.path.name, classes, rows, runner.record), INSIDE: told}
+        return Judged(results, {one.result.class_name: one.scores for one in found})
+
+
+def is_of(results: Mapping[str, Any], identity: Mapping[str, str]) -> bool:
+    """Whether results are a judgement of this identity."""
+    mark = results.get(INSIDE, {})
+    return all(mark.get(name) == found for name, found in identity.items())
 
 
 def identity(stored: StoredRun, damaged: Path) -> dict[str, str]:
@@ -101,15 +108,43 @@ def _refuse_what_stays(stored: StoredRun) -> None:
     )
 
 
-def _of_task(stored: StoredRun, runner: Runner, task: Task, damaged: Path) -> Iterator[tuple[ClassResult, KeptScores]]:
+class OfClass(NamedTuple):
+    """What is found of a class.
+
+    Attributes:
+        result: its metrics.
+        scores: of each image.
+        sources: name of a damaged image -> that of the training image it was.
+    """
+
+    result: ClassResult
+    scores: KeptScores
+    sources: dict[str, str]
+
+
+class Pair(NamedTuple):
+    """An image to score.
+
+    Attributes:
+        sample: it, normal or damaged.
+        number: of the training image that it is or was.
+    """
+
+    sample: Sample
+    number: int
+
+
+def _of_task(stored: StoredRun, runner: Runner, task: Task, damaged: Path) -> Iterator[OfClass]:
     stored.load(runner.model, task.name)
     normal, _ = runner.data.training(task)
     choose_again(runner.model, task, normal.batches)
     for name in task.classes:
-        scores = _scores(runner, task, normal, name, damaged)
+        pairs = _pairs(runner, normal, name, damaged)
+        scores = _scores(runner, task, name, pairs)
         values = runner.evaluator.metrics(scores, scores.oracle_patches, scores.oracle, scores.routed_tasks)
         names = _names(scores.samples, home_of(runner.data.dataset, name).root, damaged)
-        yield ClassResult(name, task.index, values, values, None), kept_scores(runner.evaluator, scores, names)
+        kept = kept_scores(runner.evaluator, scores, names)
+        yield OfClass(ClassResult(name, task.index, values, values, None), kept, _sources(pairs, names))
 
 
 def _names(samples: Sequence[Sample], normal: Path, damaged: Path) -> list[str]:
@@ -120,6 +155,13 @@ def _names(samples: Sequence[Sample], normal: Path, damaged: Path) -> list[str]:
              if sample.path.is_relative_to(root))
         for sample in samples
     ]  # fmt: skip
+
+
+def _sources(pairs: Sequence[Pair], names: Sequence[str]) -> dict[str, str]:
+    """Name of each damaged image -> that of the normal one with its number."""
+    named = list(zip(pairs, names, strict=True))
+    normal = {pair.number: name for pair, name in named if not pair.sample.label}
+    return {name: normal[pair.number] for pair, name in named if pair.sample.label}
 
 
 def choose_again(model: MoLEFlow, task: Task, normal: Batches) -> None:
@@ -141,8 +183,8 @@ def choose_again(model: MoLEFlow, task: Task, normal: Batches) -> None:
             )
 
 
-def _scores(runner: Runner, task: Task, normal: TaskFeatures, name: str, damaged: Path) -> ClassScores:
-    """Scores of the class's training images and of their damaged versions, each without its own pieces.
+def _pairs(runner: Runner, normal: TaskFeatures, name: str, damaged: Path) -> list[Pair]:
+    """The class's training images and their damaged versions.
 
     Those that the run held out are left out: its expert is new to them, and scores them on another level.
 
@@ -150,20 +192,24 @@ def _scores(runner: Runner, task: Task, normal: TaskFeatures, name: str, damaged
         UsageError: too few images are left.
     """
     home = home_of(runner.data.dataset, name)
-    mine = [(sample, number) for number, sample in enumerate(normal.samples) if sample.class_name == name]
-    numbers = {sample.path.relative_to(home.root).as_posix(): number for sample, number in mine}
+    mine = [Pair(sample, number) for number, sample in enumerate(normal.samples) if sample.class_name == name]
+    numbers = {pair.sample.path.relative_to(home.root).as_posix(): pair.number for pair in mine}
     all_damaged = read_damaged(damaged, home, name)
-    made = [(one.sample, numbers[one.source]) for one in all_damaged if one.source in numbers]
+    made = [Pair(one.sample, numbers[one.source]) for one in all_damaged if one.source in numbers]
     if len(mine) < FEWEST or len(made) < FEWEST:
         raise UsageError(
             f"{name!r} has {len(mine)} normal images that the run was trained on and {len(made)} damaged ones of them: "
             f"expected {FEWEST} or more of each."
         )
-    pairs = [*mine, *made]
-    runner.data.store.prepare([sample for sample, _ in pairs], title=f"features {name}")
+    return [*mine, *made]
+
+
+def _scores(runner: Runner, task: Task, name: str, pairs: Sequence[Pair]) -> ClassScores:
+    """Scores of images, each without its own pieces."""
+    samples, unknown = [pair.sample for pair in pairs], np.zeros(len(pairs), dtype=bool)
+    runner.data.store.prepare(samples, title=f"features {name}")
     scored = [_scored(runner, task, *pair) for pair in progress(pairs, len(pairs), name, "image")]
     patches, images = (torch.cat(parts).cpu() for parts in zip(*scored, strict=True))
-    samples, unknown = [sample for sample, _ in pairs], np.zeros(len(pairs), dtype=bool)
     tasks = [task.name] * len(pairs)
     return ClassScores(samples, task.name, tasks, patches, patches, images.numpy(), images.numpy(), unknown)
 

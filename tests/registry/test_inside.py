@@ -108,6 +108,20 @@ def test_classes_from_elsewhere_are_judged_where_they_lie(tmp_path):
     assert there == here
 
 
+def test_it_tells_whose_versions_damaged_images_are():
+    found = judged_inside(run(), damaged())
+    told = found.results["inside"]["sources"]
+    made = json.loads((damaged() / MANIFEST).read_text())["classes"]
+    known = {name for scores in found.scores.values() for name in scores.names}
+    assert set(told) == {name for name in known if name.startswith("damaged/")}
+    expected = {
+        f"damaged/{name}/{place}": f"normal/{source}"
+        for name in CLASSES
+        for place, source in made[name]["sources"].items()
+    }
+    assert told == {one: normal for one, normal in expected.items() if normal in known}
+
+
 def test_names_do_not_depend_on_where_the_images_lie(tmp_path, monkeypatch):
     monkeypatch.chdir(damaged().parent)
     scores = judged_inside(run(), Path(damaged().name)).scores["washer"]
@@ -161,6 +175,12 @@ def test_the_script_judges_what_it_can_once_and_names_the_rest(tmp_path, monkeyp
     assert script.main(words) == 0, "it was stopped before all scores were there"
     assert len(judged) == 1
     assert (made / "scores" / "washer.npz").exists()
+    results = json.loads((made / "results.json").read_text())
+    assert results["inside"].pop("sources")
+    (made / "results.json").write_text(json.dumps(results))
+    assert script.main(words) == 0, "it was judged before sources were kept"
+    assert len(judged) == 2
+    assert json.loads((made / "results.json").read_text())["inside"]["sources"]
     words[2] = str(damaged(per_kind=2))
     assert script.main(words) == 1
     assert "is of another run, or of other damaged images: remove it" in capsys.readouterr().err

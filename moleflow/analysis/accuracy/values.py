@@ -8,7 +8,7 @@ import numpy as np
 from moleflow.analysis.statistics.comparison import check_same
 from moleflow.analysis.statistics.finished import FinishedRun
 from moleflow.evaluation.continual import lost, mean_known
-from moleflow.evaluation.statistics.bootstrap import bootstrap, mean_over_classes
+from moleflow.evaluation.statistics.bootstrap import draw, mean_over_classes, resampled
 from moleflow.evaluation.statistics.counts import Values
 from moleflow.utils.errors import UsageError
 from moleflow.utils.io import read_json
@@ -111,10 +111,14 @@ class Resampled:
         key = str(run.folder)
         if key not in self._known:
             self._known[key] = {
-                name: bootstrap(one.values, one.labels, self.resamples, derive_seed(self.seed, "accuracy", name))
+                name: resampled(one.values, self.weights(run, name, derive_seed(self.seed, "accuracy", name)))
                 for name, one in run.tested.items()
             }
         return self._known[key]
+
+    def weights(self, run: FinishedRun, name: str, seed: int) -> np.ndarray:
+        """How often each resampling takes each of a class's images, (R, n); normal and defective ones apart."""
+        return draw(run.tested[name].labels, self.resamples, seed)
 
 
 def _deviation(draws: np.ndarray) -> float | None:

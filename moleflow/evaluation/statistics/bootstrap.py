@@ -33,6 +33,20 @@ def draw(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     return weights
 
 
+def draw_groups(groups: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """How often each resampling takes each image, (R, n): images of a group together, as many groups as there are.
+
+    For images that are no independent observations, as versions of one (the cluster bootstrap of Field and Welsh 2007).
+
+    Args:
+        groups: what each image belongs to, (n,).
+    """
+    names, own = np.unique(groups, return_inverse=True)
+    count = len(names)
+    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
+    return weights[:, own].astype(float)
+
+
 def bootstrap(values_of: Callable[[np.ndarray], Values], labels: np.ndarray, resamples: int, seed: int) -> Values:
     """Values of each metric under R resamplings of the images, (R,).
 
@@ -42,8 +56,12 @@ def bootstrap(values_of: Callable[[np.ndarray], Values], labels: np.ndarray, res
         resamples: R.
         seed: the same seed gives the same draws, so two detectors on the same images can be resampled together.
     """
-    weights = draw(labels, resamples, seed)
-    parts = [values_of(weights[start : start + PART]) for start in range(0, resamples, PART)]
+    return resampled(values_of, draw(labels, resamples, seed))
+
+
+def resampled(values_of: Callable[[np.ndarray], Values], weights: np.ndarray) -> Values:
+    """Values of each metric when each image is taken so often, (R, n) -> (R,) each; some resamplings at a time."""
+    parts = [values_of(weights[start : start + PART]) for start in range(0, len(weights), PART)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

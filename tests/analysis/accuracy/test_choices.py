@@ -16,8 +16,8 @@ from scored_runs import CLASSES, kept, write_scored_run  # noqa: E402
 from moleflow.analysis.choices import AGAINST, FOR, OPEN, Effect, choices_analysis  # noqa: E402
 from moleflow.analysis.statistics.report import Resampling  # noqa: E402
 from moleflow.evaluation.metrics import image_metrics  # noqa: E402
-from moleflow.evaluation.results import INSIDE  # noqa: E402
-from moleflow.evaluation.statistics.bootstrap import draw  # noqa: E402
+from moleflow.evaluation.results import INSIDE, SOURCES  # noqa: E402
+from moleflow.evaluation.statistics.bootstrap import draw_groups  # noqa: E402
 from moleflow.utils.errors import UsageError  # noqa: E402
 from moleflow.utils.io import read_json, write_json  # noqa: E402
 from moleflow.utils.seed import derive_seed  # noqa: E402
@@ -25,11 +25,16 @@ from moleflow.utils.seed import derive_seed  # noqa: E402
 GAINS = {"preset": 1.0, "crutch": 0.3, "burden": 2.5, "nothing": 1.0}
 """How much scores rise at a defect: without the crutch less, without the burden more."""
 
+NAMES = kept(CLASSES[0], 1.0, 0).names.tolist()
+NORMAL, DAMAGED = NAMES[:5] * 2, NAMES[10:]
+"""Each of five images was damaged twice, five others were not."""
+
 
 def write_judged(place: Path, name: str, gain: float, inner: str = "abc", seed: int = 0) -> None:
     """What validate_inside.py leaves of a run."""
     run = write_scored_run(place, name, seed, gain=gain)
-    write_json(run / "results.json", {**read_json(run / "results.json"), INSIDE: {"run": name, "inner": inner}})
+    told = {"run": name, "inner": inner, SOURCES: dict(zip(DAMAGED, NORMAL, strict=True))}
+    write_json(run / "results.json", {**read_json(run / "results.json"), INSIDE: told})
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +60,15 @@ def test_a_choice_is_worth_what_the_preset_loses_without_it(folder):
         values = []
         for name in CLASSES:
             scores = kept(name, gain, 0)
-            weights = draw(scores.labels, 50, derive_seed(0, "accuracy", name)).astype(int)
-            rows = [np.repeat(np.arange(len(scores.labels)), taken) for taken in weights]
+            groups = {one: [number] for number, one in enumerate(NAMES[:10])}
+            for number, one in enumerate(NORMAL, 10):
+                groups[one].append(number)
+            taken = draw_groups(np.array(sorted(groups)), 50, derive_seed(0, "accuracy", name)).astype(int)
+            rows = [
+                np.concatenate([groups[one] * often for one, often in zip(sorted(groups), each, strict=True)])
+                for each in taken
+            ]
+            rows = [own.astype(int) for own in rows]
             values.append([image_metrics(scores.labels[own], scores.routed[own])["image_ap"] for own in rows])
         return np.mean(values, axis=0)
 
@@ -112,10 +124,14 @@ def test_runs_that_were_not_judged_alike_are_named(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "runs")
     write_scored_run(tmp_path / "runs", "tested")
     (tmp_path / "runs" / "nothing" / "scores" / "nut.npz").unlink()
+    old = tmp_path / "runs" / "burden" / "results.json"
+    results = read_json(old)
+    del results[INSIDE][SOURCES]
+    write_json(old, results)
     found = choices_analysis(tmp_path / "runs", "preset", Resampling(5))
-    assert set(found.numbers["effects"]) == {"crutch", "burden"}
-    for name in ("tested", "nothing"):
-        assert f"Left out: {name} was not judged inside, or without its scores (validate_inside.py)." in found.finding
+    assert set(found.numbers["effects"]) == {"crutch"}
+    for name in ("tested", "nothing", "burden"):
+        assert f"Left out: {name} was not judged inside by today's validate_inside.py." in found.finding
     write_judged(tmp_path / "runs", "elsewhere", 1.0, inner="def")
     with pytest.raises(UsageError, match="elsewhere and preset were judged on other damaged images"):
         choices_analysis(tmp_path / "runs", "preset", Resampling(5))

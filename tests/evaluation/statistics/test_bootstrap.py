@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from moleflow.evaluation.metrics import image_metrics
-from moleflow.evaluation.statistics.bootstrap import bootstrap, draw, interval, mean_over_classes
+from moleflow.evaluation.statistics.bootstrap import (
+    bootstrap,
+    draw,
+    draw_groups,
+    interval,
+    mean_over_classes,
+    resampled,
+)
 from moleflow.evaluation.statistics.counts import count_images, image_values
 
 LABELS = np.repeat([0, 1], [30, 20])
@@ -62,3 +69,29 @@ def test_the_mean_over_classes_is_taken_within_each_resampling():
     assert mean_over_classes([first, second]) == pytest.approx([0.4, 0.3])
     assert mean_over_classes([first, np.full(2, np.nan)]) == pytest.approx(first)
     assert mean_over_classes([np.full(2, np.nan)]).size == 0
+
+
+def test_images_of_a_group_are_taken_together_and_as_many_groups_as_there_are():
+    groups = np.array(["b", "a", "b", "c", "a", "b"])
+    weights = draw_groups(groups, 400, seed=3)
+    assert weights.shape == (400, 6)
+    assert weights.dtype == float
+    for name in "abc":
+        own = weights[:, groups == name]
+        assert (own == own[:, :1]).all()
+    first = weights[:, [1, 0, 3]]
+    assert (first.sum(1) == 3).all()
+    assert np.allclose(first.mean(0), 1, atol=0.15), "each is as likely"
+    assert np.allclose(first.var(0), 2 / 3, atol=0.15), "of a multinomial draw"
+    assert (draw_groups(groups, 400, seed=3) == weights).all()
+    assert (draw_groups(groups, 400, seed=4) != weights).any()
+
+
+def test_a_value_is_less_sure_where_images_are_versions_of_few():
+    groups = np.repeat(np.arange(10), 20)
+    values = np.repeat(np.random.default_rng(0).normal(size=10), 20)
+    mean_of = lambda weights: {"mean": weights @ values / weights.sum(1)}
+    together = resampled(mean_of, draw_groups(groups, 2000, seed=0))["mean"].std()
+    apart = bootstrap(mean_of, np.zeros(200), 2000, seed=0)["mean"].std()
+    assert together == pytest.approx(values.std() / 10**0.5, rel=0.05)
+    assert together / apart == pytest.approx(20**0.5, rel=0.05)
