@@ -231,7 +231,7 @@ def resolve(layers: Mapping[str, Layer]) -> Resolved:
     _refuse_even_kernels(ablation)
     _refuse_uneven_memories(ablation)
     ablation, run, warnings = apply_rules(ablation, run)
-    return Resolved(ablation, run, *_flat(ablation, run, sources), warnings)
+    return Resolved(ablation, run, *flat(ablation, run, sources), warnings)
 
 
 def _given_way(merged: Layer, layer: Layer) -> Layer:
@@ -290,7 +290,8 @@ def _refuse_uneven_memories(ablation: AblationConfig) -> None:
             )
 
 
-def _flat(ablation: AblationConfig, run: RunConfig, sources: dict[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+def flat(ablation: AblationConfig, run: RunConfig, sources: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """A configuration as flags, and where the value of each came from: None for a knob of what was not chosen."""
     parts = {name: getattr(ablation, name) for name in slots()}
     flags: dict[str, Any] = {}
     origin: dict[str, str] = {}

@@ -6,7 +6,7 @@ from typing import Any
 
 from moleflow.config.ablation import AblationConfig
 from moleflow.config.knobs import knobs_of, variants_of
-from moleflow.config.resolve import Resolved, checked, run_groups, slots
+from moleflow.config.resolve import Resolved, checked, flat, run_groups, slots
 from moleflow.config.run import RunConfig
 from moleflow.utils.errors import MoleflowError, UsageError
 
@@ -24,7 +24,8 @@ def stored_config(content: Any, source: str) -> Resolved:
     try:
         ablation = {name: _variant(place, content["ablation"].get(name)) for name, place in slots().items()}
         run = {name: _filled(group, content["run"].get(name, {})) for name, group in run_groups().items()}
-        flags, sources = dict(content["flags"]), dict(content["sources"])
+        flags, sources = flat(AblationConfig(**ablation), RunConfig(**run), {})
+        sources |= content["sources"]
         named = dict(content.get("named", {}))
     except (AttributeError, KeyError, TypeError, ValueError, StopIteration, UsageError) as error:
         raise MoleflowError(

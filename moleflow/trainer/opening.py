@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from moleflow.config.stored import stored_config
 from moleflow.trainer.checkpoint import RunFolder
 from moleflow.trainer.links import refuse_links_out
 from moleflow.trainer.lock import LOCK
@@ -99,7 +100,9 @@ FREE_TO_CHANGE = {
 
 
 def _refuse_other_config(folder: RunFolder, config: dict[str, Any]) -> None:
-    old, new = folder.sums.read_json("config.json")["flags"], config["flags"]
+    """Refuse to continue under other flags; those that the run was begun before had their defaults."""
+    content = folder.sums.read_json("config.json")
+    old, new = stored_config(content, str(folder.path / "config.json")).flags, config["flags"]
     plain = lambda value: list(value) if isinstance(value, tuple) else value
     differing = [
         flag for flag in {**old, **new} if flag not in FREE_TO_CHANGE and plain(old.get(flag)) != plain(new.get(flag))

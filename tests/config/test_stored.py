@@ -16,7 +16,9 @@ LINES = [*(["--preset", name] for name in PRESETS), *(["--ablation", name] for n
 @pytest.mark.parametrize("words", LINES, ids=" ".join)
 def test_what_was_written_is_read_back(words: list[str]) -> None:
     resolved, _ = parse(words)
-    again = stored_config(json.loads(json.dumps(resolved.to_store())), "config.json")
+    written = json.loads(json.dumps(resolved.to_store()))
+    again = stored_config(written, "config.json")
+    assert json.loads(json.dumps(again.to_store())) == written
     assert (again.ablation, again.run, again.named) == (resolved.ablation, resolved.run, resolved.named)
 
 
@@ -27,8 +29,10 @@ def content() -> dict:
 def test_an_older_file_lacks_what_was_not_there_yet() -> None:
     older = content()
     del older["ablation"]["open_set"], older["run"]["training"]["grad_clip"], older["named"]
+    del older["flags"]["grad_clip"], older["sources"]["grad_clip"]
     again = stored_config(older, "config.json")
-    assert again.run.training.grad_clip == 1.0
+    assert again.run.training.grad_clip == again.flags["grad_clip"] == 1.0
+    assert again.sources["grad_clip"] == "default"
     assert again.named == {}
 
 

@@ -7,15 +7,18 @@ import pytest
 import torch
 from fakes import TINY, tiny_model, train_task, trained
 
+from moleflow.config.cli import parse
 from moleflow.config.task import Task
 from moleflow.config.variants import Flow
 from moleflow.models.task import base_state, expert_state
 from moleflow.trainer.checkpoint import RunFolder
 from moleflow.trainer.opening import open_run
 from moleflow.utils.errors import MoleflowError, UsageError
+from moleflow.utils.io import read_json
 
 TASKS = [Task(("a",), 0), Task(("b", "c/d"), 1)]
-CONFIG = {"flags": {"lr": 0.1, "task_classes": ("a", "b"), "resume": False}}
+WORDS = ["--use_patch_memory", "--task_classes", "a", "b", "--lr", "0.1"]
+CONFIG = parse(WORDS)[0].to_store()
 
 
 @pytest.fixture
@@ -114,11 +117,23 @@ def test_a_foreign_folder_is_refused_even_with_overwrite(tmp_path):
 
 def test_resume_refuses_another_configuration_and_ignores_where_it_runs(saved):
     _, folder = saved
-    other = {"flags": {**CONFIG["flags"], "lr": 0.2}}
+    other = parse([*WORDS, "--lr", "0.2"])[0].to_store()
     with pytest.raises(UsageError, match=r"--lr was 0\.1, is 0\.2"):
         open_run(folder.path, other, resume=True, overwrite=False)
-    elsewhere = {"flags": {**CONFIG["flags"], "resume": True, "device": "cuda"}}
+    elsewhere = parse([*WORDS, "--resume", "--device", "cuda"])[0].to_store()
     open_run(folder.path, elsewhere, resume=True, overwrite=False)
+
+
+def test_a_run_begun_before_a_flag_was_there_goes_on_with_its_default(saved):
+    _, folder = saved
+    older = json.loads(json.dumps(CONFIG))
+    del older["ablation"]["patch_memory"]["directions"], older["run"]["training"]["grad_clip"]
+    del older["flags"]["patch_memory_directions"], older["flags"]["grad_clip"]
+    folder.sums.write_json("config.json", older)
+    with pytest.raises(UsageError, match=r"--patch_memory_directions was \(0,\), is \(7,\); use the old one"):
+        open_run(folder.path, parse([*WORDS, "--patch_memory_directions", "7"])[0].to_store(), True, False)
+    assert open_run(folder.path, CONFIG, resume=True, overwrite=False).finished == ["a", "b+c/d"]
+    assert read_json(folder.path / "config.json")["flags"]["patch_memory_directions"] == [0]
 
 
 def test_a_folder_that_cannot_be_written_is_misuse(tmp_path):
