@@ -17,7 +17,10 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("inner_logs", type=Path, help="Folder of the runs on the inner validation.")
     parser.add_argument("test_logs", type=Path, help="Folder of the runs on the real data.")
     parser.add_argument(
-        "--by", choices=list(BY), default="image_auroc", help="What ranks image scores inside (default: %(default)s)."
+        "--by",
+        choices=list(BY),
+        default="image_auroc",
+        help="What ranks inside what image AUROC ranks on the test sets (default: %(default)s).",
     )
     given = parser.parse_args(words)
     found = rank_agreement(given.inner_logs, given.test_logs, studies.command(), given.by)

@@ -66,8 +66,7 @@ def judge(run: Path, inner: Path, out: Path) -> None:
     write_json(out / "config.json", read_json(run / "config.json"))
     write_json(there, judged.results)
     means = judged.results["final"]["oracle"]
-    titles = {**METRICS, "image_ap": "image AP"}
-    shown = [f"{title} {100 * means[name]:.1f}" for name, title in titles.items() if means[name] is not None]
+    shown = [f"{title} {100 * means[name]:.1f}" for name, title in METRICS.items() if means[name] is not None]
     print(f"{run.name}: {', '.join(shown)}", flush=True)
 
 

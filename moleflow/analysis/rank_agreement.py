@@ -16,9 +16,12 @@ from moleflow.analysis.tables import Cell, Table
 from moleflow.evaluation.report.figures.canvas import DARK, new_figure, plain
 from moleflow.utils.errors import UsageError
 
-METRICS = {"image_auroc": "image AUROC", "pixel_ap": "pixel AP"}
+METRICS = {"image_auroc": "image AUROC", "image_ap": "image AP", "pixel_ap": "pixel AP"}
 BY = {"image_auroc": "image AUROC", "image_ap": "image AP"}
-"""What may rank image scores inside: AP looks at the highest scores, where defects that nobody sees do not lie."""
+"""What may rank inside what image AUROC ranks on the test sets.
+
+AP looks at the highest scores, where defects that nobody sees do not lie.
+"""
 MEAN = "mean"
 FEWEST = 3
 """Settings below which a ranking says nothing."""
@@ -85,7 +88,7 @@ def rank_agreement(inner: Path, test: Path, command: str = "", by: str = "image_
         inner: folder of the finished runs on the inner validation.
         test: folder of the finished runs on the real data.
         command: what made the page.
-        by: what ranks image scores inside, one of ``BY``.
+        by: what ranks inside what image AUROC ranks on the test sets, one of ``BY``.
 
     Raises:
         UsageError: a folder holds no finished run, or fewer than ``FEWEST`` names or no class are in both.
@@ -210,7 +213,7 @@ def _p(p: float | None) -> str | None:
 
 
 def _figure(found: Mapping[tuple[str, str], Agreement], by: str) -> Figure:
-    figure = new_figure(7.2, 3.2)
+    figure = new_figure(3.6 * len(METRICS), 3.2)
     for axes, metric in zip(figure.subplots(1, len(METRICS)), METRICS, strict=True):
         if (metric, MEAN) in found:
             _points(axes, found[metric, MEAN].pairs)

@@ -91,6 +91,22 @@ def test_images_may_be_ranked_by_their_average_precision_inside(tmp_path):
     assert "| image AP inside | image AUROC test |" in page
 
 
+def test_average_precision_is_compared_with_itself_too(tmp_path):
+    for index, name in enumerate(("a", "b", "c")):
+        for side, sign in (("in", 1), ("test", -1)):
+            run(tmp_path / side, name, x=0.5 + index / 10)
+            results = json.loads((tmp_path / side / name / "results.json").read_text())
+            results["per_class"]["x"]["image_ap"] = 0.5 + sign * index / 10
+            write_json(tmp_path / side / name / "results.json", results)
+    for by in BY:
+        found = rank_agreement(tmp_path / "in", tmp_path / "test", by=by)
+        mean = found.numbers["agreement"]["image_ap"]["mean"]
+        assert mean["tau"] == pytest.approx(-1)
+        assert mean["settings"]["c"] == {"inner": pytest.approx(0.7), "test": pytest.approx(0.3)}
+        assert "image AP, mean over classes: τ = -1.00" in found.finding[1]
+        assert "| image AP inside | image AP test |" in found.markdown()
+
+
 def test_classes_without_a_metric_do_not_count_for_it(tmp_path):
     for index, name in enumerate(("a", "b", "c")):
         for side in ("in", "test"):
