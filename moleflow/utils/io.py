@@ -2,6 +2,8 @@
 
 A file is written under a temporary name in its own folder, flushed to the disk and renamed, so that whoever looks sees
 the old content or the new one, also after a power cut. The same content always gives the same bytes.
+
+torch is imported by what reads and writes tensors only: commands that do without it start two seconds sooner.
 """
 
 import csv
@@ -15,13 +17,14 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import safetensors.torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, contiguous_format
 
 from moleflow.utils.errors import MoleflowError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TEMPORARY = ".*-*.tmp"
 """What files are called while they are written."""
@@ -85,7 +88,7 @@ def json_bytes(path: str | Path, content: Any) -> bytes:
 
 
 def write_tensors(
-    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, durable: bool = True
+    path: str | Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str] | None = None, durable: bool = True
 ) -> None:
     """Replace a file by tensors in safetensors format; equal tensors and metadata give equal bytes.
 
@@ -95,8 +98,11 @@ def write_tensors(
     Raises:
         MoleflowError: the file cannot be written.
     """
+    from safetensors.torch import save
+    from torch import contiguous_format
+
     whole = {name: tensor.detach().cpu().clone(memory_format=contiguous_format) for name, tensor in tensors.items()}
-    data = safetensors.torch.save(whole, dict(metadata) if metadata else None)
+    data = save(whole, dict(metadata) if metadata else None)
     write_bytes(path, _with_sorted_metadata(data), durable)
 
 
@@ -128,14 +134,16 @@ def as_written(path: str | Path) -> Iterator[None]:
         ) from error
 
 
-def read_tensors(path: str | Path) -> dict[str, Tensor]:
+def read_tensors(path: str | Path) -> "dict[str, Tensor]":
     """The tensors of a safetensors file, on the CPU.
 
     Raises:
         MoleflowError: the file is missing, unreadable, truncated or of another format.
     """
+    from safetensors.torch import load_file
+
     try:
-        return safetensors.torch.load_file(path)
+        return load_file(path)
     except (OSError, ValueError, SafetensorError) as error:
         _raise_unreadable(path, "a safetensors file", error)
 

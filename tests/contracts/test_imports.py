@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,17 @@ def test_config_reaches_only_the_builders_and_those_who_run_them():
     }
     others = {place for place in users if not place.startswith(("config/", "models/build/"))}
     assert others <= allowed
+
+
+LIGHT = ("moleflow.config.cli", "moleflow.registry.verbs", "moleflow.__main__", "moleflow.data.check",
+         "moleflow.data.download", "moleflow.data.synthetic.inner", "moleflow.analysis.index.page",
+         "moleflow.analysis.summary", "moleflow.analysis.measured", "moleflow.analysis.ablation_table",
+         "moleflow.analysis.forgetting_curve", "moleflow.analysis.exploration")  # fmt: skip
+"""What commands start with that need no tensor."""
+
+
+def test_commands_that_need_no_tensor_do_not_wait_for_torch():
+    lines = [f"import {name}; print({name!r}, 'torch' in sys.modules)" for name in LIGHT]
+    words = [sys.executable, "-c", "\n".join(["import sys", *lines])]
+    done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == [word for name in LIGHT for word in (name, "False")]
