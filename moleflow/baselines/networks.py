@@ -5,13 +5,13 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from moleflow.extractors.backbones import find_backbone
 from moleflow.extractors.cnn_extractor import CnnExtractor
+from moleflow.extractors.library import timm
 from moleflow.extractors.weights import load_exactly, resolve_weights
 
 WIDTHS = (32, 64, 128, 128)

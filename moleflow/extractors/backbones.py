@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import timm
 from torch import Tensor, nn
 
 from moleflow.extractors import lite0, resnet_v1
 from moleflow.extractors.base import Normalization
+from moleflow.extractors.library import timm
 from moleflow.utils.errors import UsageError
 from moleflow.utils.text import did_you_mean
 

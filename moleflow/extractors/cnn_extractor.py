@@ -4,14 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import timm
 import torch
-from timm.models.efficientnet import EfficientNetFeatures
-from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor
 
 from moleflow.extractors.backbones import Backbone, find_backbone
 from moleflow.extractors.base import Extractor
+from moleflow.extractors.library import EfficientNetFeatures, MobileNetV3Features, timm
 from moleflow.extractors.pooling import BY_WIDTH, LEFT_OUT, checked_grid, joined, pooled_dim, smoothed
 from moleflow.extractors.weights import Weights, load_exactly, private_randomness
 from moleflow.utils.errors import UsageError

@@ -6,9 +6,10 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import timm
 from huggingface_hub import constants
 from torch import Tensor
+
+from moleflow.extractors.library import timm
 
 PATIENCE_S = 3.0
 """How long the hub may take to answer at all; its own client would retry for most of a minute."""

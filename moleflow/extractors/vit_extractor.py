@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import timm
 import torch
-from timm.models.eva import Eva
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from moleflow.extractors.backbones import Backbone, find_backbone
 from moleflow.extractors.base import Extractor
+from moleflow.extractors.library import Eva, VisionTransformer, timm
 from moleflow.extractors.pooling import checked_grid, joined, pooled_dim
 from moleflow.extractors.weights import Weights, load_exactly, private_randomness
 from moleflow.utils.errors import UsageError

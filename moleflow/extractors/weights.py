@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import timm
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from moleflow.extractors.backbones import Backbone, find_backbone
 from moleflow.extractors.hub import download
+from moleflow.extractors.library import timm
 from moleflow.utils.errors import UsageError
 from moleflow.utils.seed import derive_seed
 

@@ -4,9 +4,6 @@ from moleflow.config import variants as cfg
 from moleflow.config.ablation import AblationConfig
 from moleflow.config.run import RunConfig
 from moleflow.extractors.base import Extractor
-from moleflow.extractors.cnn_extractor import CnnExtractor
-from moleflow.extractors.vit_extractor import VitExtractor
-from moleflow.extractors.weights import resolve_weights
 
 
 def build_extractor(config: AblationConfig, run: RunConfig) -> Extractor:
@@ -15,6 +12,10 @@ def build_extractor(config: AblationConfig, run: RunConfig) -> Extractor:
     Raises:
         UsageError: no weights can be found, or they are of another architecture.
     """
+    from moleflow.extractors.cnn_extractor import CnnExtractor  # timm takes seconds: those wait who need a backbone
+    from moleflow.extractors.vit_extractor import VitExtractor
+    from moleflow.extractors.weights import resolve_weights
+
     wanted = run.features
     weights = resolve_weights(wanted.backbone_name, wanted.backbone_weights, wanted.random_backbone, run.training.seed)
     size, grid = run.data.img_size, wanted.feature_grid
