@@ -18,7 +18,9 @@ from moleflow.trainer.progress_file import PROGRESS
 from moleflow.utils.sums import Sums
 
 CONTEXT: Any = get_context("forkserver")
-CONTEXT.set_forkserver_preload(["moleflow.run", "moleflow.evaluation.report.write", "timm", "sklearn.metrics"])
+CONTEXT.set_forkserver_preload(
+    ["moleflow.run", "moleflow.evaluation.report.write", "moleflow.extractors.cnn_extractor"]
+)
 STREAM = ("--num_steps", "10", "--val_fraction", "0.2")
 ALWAYS, NEVER = float("inf"), 0.0
 TOUCHES = {"open", "os.rename", "os.remove"}
