@@ -61,7 +61,7 @@ class Setting:
 
     @property
     def brief(self) -> list[str]:
-        """Words that make training brief where the quick look asks how parts of it compare, not how long it takes."""
+        """What a quick look trains with: few steps and small memories, so its seconds of training are no result."""
         return ["--num_steps", "10", "--patch_memory_size", "500"] if self.quick else []
 
     def real(self, backbone: str) -> Resolved:
