@@ -74,7 +74,7 @@ add_preset() {  # add_preset NAME SEED FLAG…
 
 declare -A UNDOES=(  # choice that is not made -> flags
     [every_channel]="--patch_memory_directions 0" [forty_thousand_candidates]="--patch_memory_candidates 40000"
-    [memories_count_once]="--patch_memory_weight 1" [four_couplings]="--num_coupling_layers 4 --dia_n_blocks 2"
+    [memories_count_twice]="--patch_memory_weight 2" [four_couplings]="--num_coupling_layers 4 --dia_n_blocks 2"
     [flow_alone]="--no_patch_memory --map_source all --calibration_images held_out" [map_of_all]="--map_source all" [every_place_alike]="--no_border_ramp"
     [ramp_instead]="--border_ramp 0.1"
     [beyond_left_out]="--pool_frame left_out" [squashed]="--resize squash" [flow_judges_all]="--flow_share 1"

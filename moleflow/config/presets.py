@@ -45,7 +45,7 @@ REALSTREAM: dict[str, Any] = {
     **SMALL, "dataset": "folder", "resize": "fit", "backbone_name": "tf_efficientnet_lite0", "feature_grid": 32,
     "pool_frame": "zeros", "batch_size": 8, "num_epochs": 15, "num_steps": 150, "lr": 2e-3, "lora_rank": 16,
     "num_coupling_layers": 2, "dia_n_blocks": 1, "use_spatial_context": False, "use_patch_memory": True,
-    "patch_memory_size": 3000, "patch_memory_weight": 2, "patch_memory_directions": [96, 0], "map_source": "finest",
+    "patch_memory_size": 3000, "patch_memory_directions": [96, 0], "map_source": "finest",
     "flow_share": 0.05, "use_ground_weight": True, "smoothing_sigma": 3.0, "calibration_images": "all",
 }  # fmt: skip
 
