@@ -70,6 +70,41 @@ def _report(given: argparse.Namespace) -> int:
     return 0
 
 
+def _cache_flags(parser: Parser) -> None:
+    where = Path("logs/feature_cache")
+    parser.add_argument("--dir", type=Path, default=where, help=f"Folder of the cache (default: {where}).")
+
+
+def _cache_info(given: argparse.Namespace) -> int:
+    from moleflow.extractors.upkeep import as_table, kept_folders
+
+    print(as_table(kept_folders(given.dir)))
+    return 0
+
+
+def _cache_prune_flags(parser: Parser) -> None:
+    _cache_flags(parser)
+    parser.add_argument("--unused_days", type=float, metavar="N", help="Remove what was not used for so many days.")
+    parser.add_argument("--max_gb", type=float, metavar="G", help="Then what was not used for longest, down to G GB.")
+    parser.add_argument("--dry_run", action="store_true", help="Only tell what would go.")
+
+
+def _cache_prune(given: argparse.Namespace) -> int:
+    from moleflow.extractors.upkeep import kept_folders, remove, superfluous, told
+
+    limits = {"--unused_days": given.unused_days, "--max_gb": given.max_gb}
+    if all(limit is None for limit in limits.values()):
+        raise UsageError("cache prune expects --unused_days or --max_gb: what may go.")
+    for flag, limit in limits.items():
+        if limit is not None and not limit >= 0:
+            raise UsageError(f"{flag} expects at least 0, found {limit:g}.")
+    files = superfluous(kept_folders(given.dir), given.unused_days, given.max_gb)
+    if not given.dry_run:
+        remove(given.dir, files)
+    print(f"{'would remove' if given.dry_run else 'removed'} {told(files)}")
+    return 0
+
+
 def _bench_flags(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="Print one JSON object.")
     parser.add_argument("--quick", action="store_true", help="Smaller shapes, fewer rounds: under a minute.")
@@ -89,6 +124,9 @@ VERBS = {
     "data check": Verb("Tell what a dataset's folder lacks or has twice.", _data_check_flags, _data_check,
                        "moleflow.data.check"),
     **{name: Verb(*row) for name, row in REGISTRY.items()},
+    "cache info": Verb("Tell what a feature cache holds.", _cache_flags, _cache_info, "moleflow.extractors.upkeep"),
+    "cache prune": Verb("Remove features that were not used for long.", _cache_prune_flags, _cache_prune,
+                        "moleflow.extractors.upkeep"),
     "bench": Verb("Measure speed: ratios of two ways to do a thing, taken in turns.", _bench_flags, _bench,
                   "benchmarks.table"),
     "report": Verb("Collect a folder's runs, findings, figures and tables in index.html.", _report_flags, _report,

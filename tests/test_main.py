@@ -42,6 +42,21 @@ def test_flags_reach_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert main([*words, "--task_classes", "bolt", "--decode", "--num_workers", "1"]) == 1
 
 
+def test_a_cache_is_told_and_pruned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = tmp_path / "0123456789abcdef" / f"{0:064x}.npy"
+    kept.parent.mkdir()
+    kept.write_bytes(bytes(100_000))
+    words = ["--dir", str(tmp_path)]
+    assert main(["cache", "info", *words]) == 0
+    assert "0123456789abcdef  ?              1  0.1" in capsys.readouterr().out
+    assert main(["cache", "prune", *words, "--max_gb", "0", "--dry_run"]) == 0
+    assert capsys.readouterr().out == "would remove features of 1 image, 0.1 MB\n"
+    assert kept.exists()
+    assert main(["cache", "prune", *words, "--unused_days", "0"]) == 0
+    assert capsys.readouterr().out == "removed features of 1 image, 0.1 MB\n"
+    assert not kept.exists()
+
+
 @pytest.mark.parametrize(("words", "expected"), [
     (["data", "chek"], "unknown verb 'data chek', expected one of data check, add-task, "),
     (["check"], "did you mean 'data check'?"),
@@ -53,6 +68,11 @@ def test_flags_reach_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (["data", "check", "--num_workers", "0"], "--num_workers expects at least 1, found 0."),
     (["data", "check", "--num_workers", "two"], "invalid int value: 'two'."),
     (["data", "check", "--task_classes"], "expected at least one argument."),
+    (["cache", "prune"], "cache prune expects --unused_days or --max_gb: what may go."),
+    (["cache", "prune", "--max_gb", "-1"], "--max_gb expects at least 0, found -1."),
+    (["cache", "prune", "--unused_days", "nan"], "--unused_days expects at least 0, found nan."),
+    (["cache", "info", "--dir", "absent"], "There is no folder absent: give that of a feature cache with --dir."),
+    (["cache", "inf"], "did you mean 'cache info'?"),
 ])  # fmt: skip
 def test_misuse_ends_with_2_and_one_sentence(
     words: list[str], expected: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
