@@ -1,7 +1,6 @@
 """What moleflow does beside a run: ``python -m moleflow <verb>``, one row of ``VERBS`` a verb."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -11,9 +10,10 @@ from typing import NamedTuple
 from moleflow.config.cli import Parser
 from moleflow.registry.verbs import REGISTRY
 from moleflow.utils.collecting import freeze_at_exit, not_collecting
-from moleflow.utils.errors import MoleflowError, UsageError
+from moleflow.utils.ending import exit_code
+from moleflow.utils.errors import UsageError
 from moleflow.utils.interrupt import listening
-from moleflow.utils.memory import is_out_of_memory, reuse_blocks
+from moleflow.utils.memory import reuse_blocks
 from moleflow.utils.text import did_you_mean
 
 PROGRAM = "python -m moleflow"
@@ -140,36 +140,17 @@ def main(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(_overview(), file=sys.stdout if words else sys.stderr)
         return 0 if words else 2
-    try:
-        name, flags = _split(words)
-        given = _parse(name, flags)
-        reuse_blocks()
-        with listening():
-            with not_collecting():
-                import_module(VERBS[name].needs)
-            code = VERBS[name].run(given)
-        sys.stdout.flush()
-        return code
-    except MoleflowError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        print(
-            "error: memory ran out; what is done is kept, lower --batch_size or --img_size or free memory",
-            file=sys.stderr,
-        )
-        return 1
-    except KeyboardInterrupt as stop:
-        print("interrupted; what is done is kept, the same line goes on", file=sys.stderr)
-        return getattr(stop, "exit_code", 130)
+    return exit_code(lambda: _verb(words))
+
+
+def _verb(words: Sequence[str]) -> int:
+    name, flags = _split(words)
+    given = _parse(name, flags)
+    reuse_blocks()
+    with listening():
+        with not_collecting():
+            import_module(VERBS[name].needs)
+        return VERBS[name].run(given)
 
 
 def _overview() -> str:

@@ -5,10 +5,10 @@ import shlex
 import sys
 from pathlib import Path
 
-import here  # noqa: F401
+from here import guarded
 
 from moleflow.config.cli import Parser
-from moleflow.utils.errors import MoleflowError, UsageError
+from moleflow.utils.errors import UsageError
 
 
 def build_parser() -> Parser:
@@ -29,22 +29,18 @@ def build_parser() -> Parser:
 
 def main(words: list[str]) -> int:
     """Analyse; the exit code is 2 for misuse and 1 where a run cannot be read."""
-    try:
-        given = build_parser().parse_args(words)
-        if given.draws < 2:
-            raise UsageError(f"--draws expects at least 2, found {given.draws}.")
-        from moleflow.analysis.weights.cross_task import cross_task
-        from moleflow.analysis.weights.deltas import read_deltas
+    given = build_parser().parse_args(words)
+    if given.draws < 2:
+        raise UsageError(f"--draws expects at least 2, found {given.draws}.")
+    from moleflow.analysis.weights.cross_task import cross_task
+    from moleflow.analysis.weights.deltas import read_deltas
 
-        command = shlex.join(["python", "scripts/analyze_cross_task_lora.py", *words])
-        analysis = cross_task([read_deltas(run) for run in given.run], given.draws, command)
-        analysis.write(given.output_dir or given.run[0] / "analyses" / "cross_task_lora")
-        print("\n".join(analysis.finding))
-        return 0
-    except (MoleflowError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+    command = shlex.join(["python", "scripts/analyze_cross_task_lora.py", *words])
+    analysis = cross_task([read_deltas(run) for run in given.run], given.draws, command)
+    analysis.write(given.output_dir or given.run[0] / "analyses" / "cross_task_lora")
+    print("\n".join(analysis.finding))
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main))

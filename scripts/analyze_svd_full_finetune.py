@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import here  # noqa: F401
+from here import guarded
 
 from moleflow.config.cli import Parser, parse
-from moleflow.utils.errors import MoleflowError, UsageError
+from moleflow.utils.errors import UsageError
 
 if TYPE_CHECKING:
     from moleflow.analysis.weights.full_finetune import Finetuned
@@ -102,25 +102,21 @@ def trained(first: str, further: list[str]) -> Path:
 
 def main(words: list[str]) -> int:
     """Train and analyse; the exit code is 2 for misuse and 1 where something fails."""
-    try:
-        given, further = build_parser().parse_known_args(words)
-        if given.draws < 2:
-            raise UsageError(f"--draws expects at least 2, found {given.draws}.")
-        pairs = pairs_of(given)
-        parse(words_for(pairs[0][0], further))  # before anything heavy is imported
-        from moleflow.analysis.weights.full_finetune import full_finetune
+    given, further = build_parser().parse_known_args(words)
+    if given.draws < 2:
+        raise UsageError(f"--draws expects at least 2, found {given.draws}.")
+    pairs = pairs_of(given)
+    parse(words_for(pairs[0][0], further))  # before anything heavy is imported
+    from moleflow.analysis.weights.full_finetune import full_finetune
 
-        firsts = {first: trained(first, further) for first in dict.fromkeys(first for first, _ in pairs)}
-        found = [finetuned(firsts[pair[0]], pair) for pair in pairs]
-        command = shlex.join(["python", "scripts/analyze_svd_full_finetune.py", *words])
-        analysis = full_finetune(found, given.draws, command)
-        analysis.write(given.output_dir)
-        print("\n".join(analysis.finding))
-        return 0
-    except (MoleflowError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+    firsts = {first: trained(first, further) for first in dict.fromkeys(first for first, _ in pairs)}
+    found = [finetuned(firsts[pair[0]], pair) for pair in pairs]
+    command = shlex.join(["python", "scripts/analyze_svd_full_finetune.py", *words])
+    analysis = full_finetune(found, given.draws, command)
+    analysis.write(given.output_dir)
+    print("\n".join(analysis.finding))
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main))

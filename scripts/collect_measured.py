@@ -4,10 +4,9 @@
 import sys
 from pathlib import Path
 
-from here import ROOT
+from here import ROOT, guarded
 
 from moleflow.analysis.measured import collect
-from moleflow.utils.errors import MoleflowError
 from moleflow.utils.io import write_json
 
 
@@ -16,12 +15,8 @@ def main(words: list[str]) -> int:
     if len(words) != 1:
         print("usage: collect_measured.py FOLDER", file=sys.stderr)
         return 2
-    try:
-        measured, trouble = collect(Path(words[0]))
-        write_json(ROOT / "documents" / "ablations_measured.json", measured)
-    except MoleflowError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    measured, trouble = collect(Path(words[0]))
+    write_json(ROOT / "documents" / "ablations_measured.json", measured)
     for sentence in trouble:
         print(f"left out: {sentence}", file=sys.stderr)
     print(f"{len(measured['rows'])} rows: documents/ablations_measured.json")
@@ -29,4 +24,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main))

@@ -3,21 +3,16 @@
 
 import sys
 
-from here import ROOT
+from here import ROOT, guarded
 
 from moleflow.analysis.ablation_table import update_documents
-from moleflow.utils.errors import MoleflowError
 
 
-def main() -> int:
+def main(words: list[str]) -> int:
     """Write both documents; the exit code is 1 where one of their sources cannot be read."""
-    try:
-        update_documents(ROOT / "documents")
-    except MoleflowError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    update_documents(ROOT / "documents")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

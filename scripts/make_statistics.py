@@ -6,9 +6,9 @@ import shlex
 import sys
 from pathlib import Path
 
-import here  # noqa: F401
+from here import guarded
 
-from moleflow.utils.errors import MoleflowError, UsageError
+from moleflow.utils.errors import UsageError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,11 +28,7 @@ def main(words: list[str]) -> int:
     given = flags.parse_args(words)
     if given.resamples < 1 or given.seed < 0:
         flags.error("--resamples takes a number from 1 up, --seed one from 0 up")
-    try:
-        runs, trouble = write(given, words)
-    except MoleflowError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    runs, trouble = write(given, words)
     for sentence in trouble:
         print(f"left out: {sentence}", file=sys.stderr)
     print(f"{runs} runs: {given.out / 'summary.md'}")
@@ -57,4 +53,4 @@ def write(given: argparse.Namespace, words: list[str]) -> tuple[int, list[str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main))

@@ -4,7 +4,7 @@
 import json
 import sys
 
-from here import ROOT
+from here import ROOT, guarded
 
 from moleflow.utils.io import write_text
 from moleflow.utils.pins import hashed
@@ -29,4 +29,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main))

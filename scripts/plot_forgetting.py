@@ -4,10 +4,9 @@
 import sys
 from pathlib import Path
 
-import here  # noqa: F401
+from here import guarded
 
 from moleflow.analysis.forgetting_curve import draw_forgetting
-from moleflow.utils.errors import MoleflowError
 
 
 def main(words: list[str]) -> int:
@@ -16,15 +15,11 @@ def main(words: list[str]) -> int:
     if not runs or len(runs) != len(words) - 1 or len(runs) > 4:
         print("usage: plot_forgetting.py OUT.png TITLE=RUN … (one to four runs)", file=sys.stderr)
         return 2
-    try:
-        curves = draw_forgetting({title: Path(run) for title, run in runs.items()}, Path(words[0]))
-    except MoleflowError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    curves = draw_forgetting({title: Path(run) for title, run in runs.items()}, Path(words[0]))
     for title, values in curves.items():
         print(f"{title}: " + " ".join(f"{100 * value:.1f}" for value in values))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main))

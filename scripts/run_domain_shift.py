@@ -22,7 +22,8 @@ from moleflow.data.shift.domain import SEVERITIES
 from moleflow.study.methods import METHODS
 from moleflow.study.run import Study
 from moleflow.study.sides import SIDES
-from moleflow.utils.errors import MoleflowError, UsageError
+from moleflow.utils.ending import exit_code
+from moleflow.utils.errors import UsageError
 
 DEFAULT = ["--preset", "realstream", "--cnn_layers", "layer2", "layer3"]
 REFUSED = ("base_from", "experiment_name", "log_dir", "resume", "overwrite", "stop_after", "cl_scenario", "task_order",
@@ -76,25 +77,20 @@ def configured(words: list[str], classes: list[str]) -> Resolved:
 
 def main(words: list[str]) -> int:
     """Run the study; the exit code is 0 (done), 1 (failed), 2 (misuse) or 130 (interrupted)."""
-    try:
-        given, others = parser().parse_known_args(words)
-        resolved = configured(others, given.classes)
-        command = shlex.join(["scripts/run_domain_shift.py", *words])
-        names = (tuple(given.methods), tuple(given.severities), tuple(given.sides))
-        print(Study(given.out, resolved, *names, command).run())
-        for sentence in write_all(given.out):
-            print(sentence)
-        print(f"tables and figures: {given.out / 'report' / 'summary.md'}")
-        return 0
-    except MoleflowError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"error: {error}; what is done is kept, the same command goes on", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; what is done is kept, the same command goes on", file=sys.stderr)
-        return 130
+    return exit_code(lambda: study(words), "what is done is kept, the same command goes on")
+
+
+def study(words: list[str]) -> int:
+    """Run what is missing, and tell everything."""
+    given, others = parser().parse_known_args(words)
+    resolved = configured(others, given.classes)
+    command = shlex.join(["scripts/run_domain_shift.py", *words])
+    names = (tuple(given.methods), tuple(given.severities), tuple(given.sides))
+    print(Study(given.out, resolved, *names, command).run())
+    for sentence in write_all(given.out):
+        print(sentence)
+    print(f"tables and figures: {given.out / 'report' / 'summary.md'}")
+    return 0
 
 
 if __name__ == "__main__":

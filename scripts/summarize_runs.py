@@ -4,11 +4,10 @@
 import sys
 from pathlib import Path
 
-import here  # noqa: F401
+from here import guarded
 from rich.console import Console
 
 from moleflow.analysis.summary import print_summary
-from moleflow.utils.errors import MoleflowError
 
 
 def main(words: list[str]) -> int:
@@ -16,13 +15,9 @@ def main(words: list[str]) -> int:
     if len(words) != 1 or words[0].startswith("-"):
         print("usage: summarize_runs.py LOG_DIR", file=sys.stderr)
         return 2
-    try:
-        print_summary(Path(words[0]), Console())
-    except MoleflowError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    print_summary(Path(words[0]), Console())
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main))

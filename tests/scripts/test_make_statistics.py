@@ -13,6 +13,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "analysis" / "statis
 from make_statistics import main  # noqa: E402
 from scored_runs import write_scored_run  # noqa: E402
 
+from moleflow.utils.ending import exit_code  # noqa: E402
 from moleflow.utils.io import read_json  # noqa: E402
 
 TABLES = ("seeds", "continual", "intervals", "defect_types", "defect_sizes", "comparison")
@@ -59,7 +60,7 @@ def test_runs_without_scores_are_in_the_tables_that_need_none(logs, tmp_path):
 
 def test_damaged_scores_are_a_failure(logs, tmp_path, capsys):
     (logs / "weak-s0" / "scores" / "nut.npz").write_bytes(b"nonsense")
-    assert main([str(logs), "--out", str(tmp_path / "out"), "--resamples", "9"]) == 1
+    assert exit_code(lambda: main([str(logs), "--out", str(tmp_path / "out"), "--resamples", "9"])) == 1
     assert "found none that can be read" in capsys.readouterr().err
 
 
@@ -71,7 +72,7 @@ def test_damaged_scores_are_a_failure(logs, tmp_path, capsys):
 ])  # fmt: skip
 def test_misuse(words, said, logs, capsys):
     try:
-        code = main([word.format(logs=logs) for word in words])
+        code = exit_code(lambda: main([word.format(logs=logs) for word in words]))
     except SystemExit as stopped:  # how argparse complains
         code = stopped.code
     assert code == 2

@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from moleflow.data.demo import write_demo
+from moleflow.utils.ending import exit_code
 from moleflow.utils.io import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +30,7 @@ def load(script: str) -> ModuleType:
 
 def call(script: str, *words: object) -> int:
     """Run a script; its exit code."""
-    code: int = load(script).main([str(word) for word in words])
-    return code
+    return exit_code(lambda: load(script).main([str(word) for word in words]))
 
 
 def test_help_names_every_flag_without_torch() -> None:
