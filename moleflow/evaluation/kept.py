@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -15,8 +14,7 @@ from moleflow.data.images import pixel_truth
 from moleflow.data.sample import Sample
 from moleflow.evaluation.evaluator import ClassScores, Evaluator
 from moleflow.models.scoring.smoothing import PixelMap
-from moleflow.utils.errors import MoleflowError
-from moleflow.utils.io import write_bytes
+from moleflow.utils.arrays import read_arrays, write_arrays
 from moleflow.utils.sums import Sums, beside
 
 FOLDER = "scores"
@@ -88,9 +86,7 @@ class KeptScores:
             "size": np.array(self.truths.shape[-1]),
             "truth_bits": np.packbits(self.truths),
         }
-        content = BytesIO()
-        np.savez_compressed(content, allow_pickle=False, **arrays)
-        write_bytes(file, content.getvalue(), durable=False)
+        write_arrays(file, **arrays)
 
     @classmethod
     def load(cls, file: Path) -> "KeptScores":
@@ -99,14 +95,9 @@ class KeptScores:
         Raises:
             MoleflowError: the file is missing or damaged.
         """
-        try:
-            with np.load(file, allow_pickle=False) as stored:
-                return cls(**{name: stored[name] for name in PLAIN}, **_unpacked(stored))
-        except Exception as error:  # zip, zlib, numpy: each has its own
-            raise MoleflowError(
-                f"expected the scores of a class in {file}, found none that can be read ({error}): "
-                "`python -m moleflow evaluate --run DIR` takes them again"
-            ) from error
+        way_out = "`python -m moleflow evaluate --run DIR` takes them again"
+        return read_arrays(file, lambda stored: cls(**{name: stored[name] for name in PLAIN}, **_unpacked(stored)),
+                           "scores of a class", way_out)  # fmt: skip
 
 
 PLAIN = ("names", "labels", "defects", "routed_tasks", "oracle", "routed", "known", "blur")

@@ -1,7 +1,7 @@
 """What a detector said of a list of images, as one file of plain arrays: figures and tables are made from it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from moleflow.data.sample import Sample
-from moleflow.utils.errors import MoleflowError
+from moleflow.utils.arrays import read_arrays, write_arrays
 
 FIELDS = ("path", "class_name", "label", "defect", "mask")
 
@@ -41,10 +41,7 @@ class Scored:
     def save(self, file: Path) -> None:
         """Write the scores; maps in fp16."""
         rows = json.dumps([_row(sample) for sample in self.samples])
-        file.parent.mkdir(parents=True, exist_ok=True)
-        waiting = file.with_name(f".{file.stem}.tmp.npz")
-        np.savez_compressed(waiting, samples=np.array(rows), images=self.images, maps=self.maps.astype(np.float16))
-        waiting.replace(file)
+        write_arrays(file, samples=np.array(rows), images=self.images, maps=self.maps.astype(np.float16))
 
     @classmethod
     def load(cls, file: Path) -> "Scored":
@@ -53,12 +50,12 @@ class Scored:
         Raises:
             MoleflowError: the file is missing or damaged.
         """
-        try:
-            with np.load(file, allow_pickle=False) as stored:
-                samples = tuple(_sample(row) for row in json.loads(str(stored["samples"])))
-                return cls(samples, stored["images"], stored["maps"].astype(np.float32))
-        except Exception as error:  # zip, json, numpy: each has its own
-            raise MoleflowError(f"{file} holds no scores ({error}): score the images again") from error
+
+        def taken(stored: Mapping[str, np.ndarray]) -> "Scored":
+            samples = tuple(_sample(row) for row in json.loads(str(stored["samples"])))
+            return cls(samples, stored["images"], stored["maps"].astype(np.float32))
+
+        return read_arrays(file, taken, "scores", "score the images again")
 
 
 def _row(sample: Sample) -> list[Any]:

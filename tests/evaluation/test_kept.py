@@ -139,5 +139,5 @@ def test_a_class_without_test_images_is_kept_too(kept, tmp_path):
 def test_damage_is_one_sentence(kept, tmp_path):
     file = file_of(tmp_path, "a")
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(MoleflowError, match=r"found none that can be read .* takes them again"):
+    with pytest.raises(MoleflowError, match=r"holds no scores of a class that can be read .* takes them again"):
         KeptScores.load(file)

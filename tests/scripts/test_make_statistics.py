@@ -61,7 +61,7 @@ def test_runs_without_scores_are_in_the_tables_that_need_none(logs, tmp_path):
 def test_damaged_scores_are_a_failure(logs, tmp_path, capsys):
     (logs / "weak-s0" / "scores" / "nut.npz").write_bytes(b"nonsense")
     assert exit_code(lambda: main([str(logs), "--out", str(tmp_path / "out"), "--resamples", "9"])) == 1
-    assert "found none that can be read" in capsys.readouterr().err
+    assert "holds no scores of a class that can be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("words", "said"), [

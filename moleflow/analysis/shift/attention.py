@@ -7,10 +7,11 @@ from PIL import Image
 from moleflow.analysis.output import Analysis, Picture
 from moleflow.analysis.shift.cells import LeftOut, Study
 from moleflow.evaluation.report.figures.canvas import label, new_figure
-from moleflow.utils.errors import MoleflowError
+from moleflow.utils.arrays import read_arrays
 
 MOST = 3
 """Images a class."""
+ARRAYS = ("paths", "defects", "maps", "layers")
 
 
 def attention(study: Study) -> Analysis:
@@ -25,11 +26,9 @@ def attention(study: Study) -> Analysis:
         raise LeftOut("no maps of the backbone were kept")
     pictures = []
     for file in files:
-        try:
-            with np.load(file, allow_pickle=False) as stored:
-                content = {name: stored[name] for name in ("paths", "defects", "maps", "layers")}
-        except Exception as error:  # zip, numpy: each has its own
-            raise MoleflowError(f"{file} holds no maps ({error}): run the study again") from error
+        content = read_arrays(
+            file, lambda stored: {name: stored[name] for name in ARRAYS}, "maps", "run the study again"
+        )
         pictures.append(Picture(f"attention_{file.stem}", draw(content), f"{file.stem}: norm of features by layer."))
     finding = ["The backbone is a convolutional network without attention; the maps show the norm of its features."]
     return Analysis("Maps of the backbone", finding, {}, "", pictures)

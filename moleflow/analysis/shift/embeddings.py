@@ -8,7 +8,7 @@ from sklearn.manifold import TSNE
 from moleflow.analysis.output import Analysis, Picture
 from moleflow.analysis.shift.cells import LeftOut, Study
 from moleflow.evaluation.report.figures.canvas import label, new_figure
-from moleflow.utils.errors import MoleflowError
+from moleflow.utils.arrays import read_arrays
 
 MOST = 1500
 MARKS = ("o", "^", "s", "v", "D", "x")
@@ -24,12 +24,11 @@ def embeddings(study: Study, seed: int = 0) -> Analysis:
     file = study.out / "side" / "embeddings" / "embeddings.npz"
     if not file.is_file():
         raise LeftOut("no patch features were kept")
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            features, names = stored["features"].astype(float), stored["class_name"]
-            severities, defects = stored["severity"], stored["defect"]
-    except Exception as error:  # zip, numpy: each has its own
-        raise MoleflowError(f"{file} holds no patch features ({error}): run the study again") from error
+    columns = ("features", "class_name", "severity", "defect")
+    features, names, severities, defects = read_arrays(
+        file, lambda stored: [stored[column] for column in columns], "patch features", "run the study again"
+    )
+    features = features.astype(float)
     chosen = np.random.default_rng(seed).permutation(len(features))[:MOST]
     reduced = PCA(min(30, *features[chosen].shape), random_state=seed).fit_transform(features[chosen])
     places = TSNE(2, perplexity=min(30, len(chosen) / 4), random_state=seed, init="pca").fit_transform(reduced)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,8 +17,7 @@ from moleflow.evaluation.statistics.counts import (
     image_values,
     pixel_values,
 )
-from moleflow.utils.errors import MoleflowError
-from moleflow.utils.io import write_bytes
+from moleflow.utils.arrays import read_arrays, write_arrays
 
 COUNTS = "counts"
 """Where a run that keeps no patch scores has its test images' counts, a file a class."""
@@ -91,10 +89,8 @@ class Counted:
 
     def save(self, file: Path) -> None:
         """Write the counts; those of images follow from the scores."""
-        content = BytesIO()
         plain = {name: value for name, value in vars(self).items() if not isinstance(value, Counts)}
-        np.savez_compressed(content, allow_pickle=False, **plain, **asdict(self.pixels))
-        write_bytes(file, content.getvalue(), durable=False)
+        write_arrays(file, **plain, **asdict(self.pixels))
 
     @classmethod
     def load(cls, file: Path) -> "Counted":
@@ -103,16 +99,14 @@ class Counted:
         Raises:
             MoleflowError: the file is missing or damaged.
         """
-        try:
-            with np.load(file, allow_pickle=False) as stored:
-                counts = [field.name for field in fields(Counts)]
-                plain = {name: stored[name] for name in stored.files if name not in counts}
-                pixels = Counts(**{name: stored[name] for name in counts})
-                return cls(**plain, images=count_images(plain["labels"], plain["scores"]), pixels=pixels)
-        except Exception as error:  # zip, zlib, numpy: each has its own
-            raise MoleflowError(
-                f"{file} holds no counts that can be read ({error}): run its experiment again"
-            ) from error
+
+        def taken(stored: Mapping[str, np.ndarray]) -> "Counted":
+            counts = [field.name for field in fields(Counts)]
+            plain = {name: stored[name] for name in stored if name not in counts}
+            pixels = Counts(**{name: stored[name] for name in counts})
+            return cls(**plain, images=count_images(plain["labels"], plain["scores"]), pixels=pixels)
+
+        return read_arrays(file, taken, "counts", "run its experiment again")
 
     def values(self, weights: np.ndarray) -> Values:
         """All image and pixel metrics when each image is taken so often: (r, n) -> (r,) each."""

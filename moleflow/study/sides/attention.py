@@ -9,6 +9,7 @@ from moleflow.study.bench import Bench
 from moleflow.study.layout import CLEAN, side
 from moleflow.study.sides.common import Content, features_of
 from moleflow.study.sides.layers import with_layers
+from moleflow.utils.arrays import write_arrays
 
 LAYERS = ("layer1", "layer2", "layer3")
 IMAGES = 3
@@ -23,10 +24,8 @@ def attention(bench: Bench, out: Path) -> Content:
         samples = [sample for label in (1, 0) for sample in [s for s in test if s.label == label][:IMAGES]]
         norms = [features_of(with_layers(bench, (layer,)), samples).norm(dim=-1).numpy() for layer in LAYERS]
         maps = np.stack([_scaled(norm) for norm in norms], axis=1)
-        folder = side(out, "attention")
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(
-            folder / f"{name}.npz",
+        write_arrays(
+            side(out, "attention") / f"{name}.npz",
             paths=np.array([str(sample.path) for sample in samples]),
             defects=np.array([sample.defect for sample in samples]),
             maps=maps.astype(np.float16),

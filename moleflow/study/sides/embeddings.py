@@ -9,6 +9,7 @@ from torch.nn.functional import adaptive_max_pool2d
 from moleflow.study.bench import Bench
 from moleflow.study.layout import side
 from moleflow.study.sides.common import Content, features_of
+from moleflow.utils.arrays import write_arrays
 from moleflow.utils.seed import derive_seed
 
 IMAGES, PATCHES = 6, 40
@@ -19,10 +20,8 @@ def embeddings(bench: Bench, out: Path) -> Content:
     """Writes ``embeddings.npz``; the rows count patches."""
     parts = [_drawn(bench, severity, name) for severity in bench.splits for name in bench.classes]
     names = [(name, severity) for severity in bench.splits for name in bench.classes]
-    folder = side(out, "embeddings")
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        folder / "embeddings.npz",
+    write_arrays(
+        side(out, "embeddings") / "embeddings.npz",
         features=np.concatenate([features for features, _ in parts]).astype(np.float16),
         defect=np.concatenate([defect for _, defect in parts]),
         class_name=np.repeat([name for name, _ in names], [len(defect) for _, defect in parts]),

@@ -1,0 +1,63 @@
+"""Files of arrays: whole or absent, the same bytes for the same arrays, and one sentence where they are damaged."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from moleflow.utils import arrays
+from moleflow.utils.arrays import read_arrays, write_arrays
+from moleflow.utils.errors import MoleflowError
+
+
+def both(stored):
+    return stored["numbers"], stored["names"]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    write_arrays(tmp_path / "new" / "a.npz", numbers=np.arange(6).reshape(2, 3), names=np.array(["a", "ö"]))
+    return tmp_path / "new" / "a.npz"
+
+
+def test_what_is_written_is_read(file: Path) -> None:
+    numbers, names = read_arrays(file, both, "scores", "score again")
+    assert numbers.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert names.tolist() == ["a", "ö"]
+    assert [path.name for path in file.parent.iterdir()] == ["a.npz"]
+
+
+def test_the_same_arrays_are_the_same_bytes(file: Path) -> None:
+    before = file.read_bytes()
+    write_arrays(file, numbers=np.arange(6).reshape(2, 3), names=np.array(["a", "ö"]))
+    assert file.read_bytes() == before
+    assert len(before) < 600, "compressed"
+
+
+def test_a_write_that_fails_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = file.read_bytes()
+
+    def full(*arguments: object, **options: object) -> None:
+        raise MoleflowError("cannot write")
+
+    monkeypatch.setattr(arrays, "write_bytes", full)
+    with pytest.raises(MoleflowError, match="cannot write"):
+        write_arrays(file, numbers=np.zeros(1))
+    assert file.read_bytes() == before
+
+
+def objects(file: Path) -> None:
+    np.savez(file, numbers=np.array([object()]), names=np.array(["a"]))
+
+
+@pytest.mark.parametrize("damage", [
+    lambda file: file.write_bytes(file.read_bytes()[:-40]),
+    lambda file: file.write_bytes(b"nonsense"),
+    lambda file: file.unlink(),
+    lambda file: write_arrays(file, numbers=np.zeros(1)),
+    objects,
+], ids=["cut", "nonsense", "missing", "an array less", "pickled"])  # fmt: skip
+def test_damage_is_one_sentence(file: Path, damage) -> None:
+    damage(file)
+    with pytest.raises(MoleflowError, match=r"a\.npz holds no scores that can be read \(.+\): score again$"):
+        read_arrays(file, both, "scores", "score again")
