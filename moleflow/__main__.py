@@ -84,7 +84,12 @@ def _cache_info(given: argparse.Namespace) -> int:
 
 def _cache_prune_flags(parser: Parser) -> None:
     _cache_flags(parser)
-    parser.add_argument("--unused_days", type=float, metavar="N", help="Remove what was not used for so many days.")
+    parser.add_argument(
+        "--unused_days",
+        type=float,
+        metavar="N",
+        help="Remove what was neither read nor written for so many days (where the system notes no reading: written).",
+    )
     parser.add_argument("--max_gb", type=float, metavar="G", help="Then what was not used for longest, down to G GB.")
     parser.add_argument("--dry_run", action="store_true", help="Only tell what would go.")
 
@@ -137,13 +142,13 @@ VERBS = {
 def main(words: Sequence[str]) -> int:
     """Run one verb; the exit code is 0 (fine), 1 (failed or different), 2 (misuse), 130 or 143 (interrupted)."""
     freeze_at_exit()
-    if not words or words[0] in ("-h", "--help"):
-        print(_overview(), file=sys.stdout if words else sys.stderr)
-        return 0 if words else 2
     return exit_code(lambda: _verb(words))
 
 
 def _verb(words: Sequence[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview(), file=sys.stdout if words else sys.stderr)
+        return 0 if words else 2
     name, flags = _split(words)
     given = _parse(name, flags)
     reuse_blocks()

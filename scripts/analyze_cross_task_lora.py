@@ -28,7 +28,11 @@ def build_parser() -> Parser:
 
 
 def main(words: list[str]) -> int:
-    """Analyse; the exit code is 2 for misuse and 1 where a run cannot be read."""
+    """Analyse.
+
+    Raises:
+        MoleflowError: misuse, or a run cannot be read.
+    """
     given = build_parser().parse_args(words)
     if given.draws < 2:
         raise UsageError(f"--draws expects at least 2, found {given.draws}.")

@@ -101,7 +101,11 @@ def trained(first: str, further: list[str]) -> Path:
 
 
 def main(words: list[str]) -> int:
-    """Train and analyse; the exit code is 2 for misuse and 1 where something fails."""
+    """Train and analyse.
+
+    Raises:
+        MoleflowError: misuse, or something fails.
+    """
     given, further = build_parser().parse_known_args(words)
     if given.draws < 2:
         raise UsageError(f"--draws expects at least 2, found {given.draws}.")

@@ -11,7 +11,11 @@ from moleflow.utils.io import write_json
 
 
 def main(words: list[str]) -> int:
-    """Write the file; the exit code is 1 where no run can be read, 2 where no folder is given."""
+    """Write the file; the exit code is 2 where no folder is given.
+
+    Raises:
+        MoleflowError: no run can be read.
+    """
     if len(words) != 1:
         print("usage: collect_measured.py FOLDER", file=sys.stderr)
         return 2

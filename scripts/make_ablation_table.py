@@ -9,7 +9,11 @@ from moleflow.analysis.ablation_table import update_documents
 
 
 def main(words: list[str]) -> int:
-    """Write both documents; the exit code is 1 where one of their sources cannot be read."""
+    """Write both documents.
+
+    Raises:
+        MoleflowError: one of their sources cannot be read.
+    """
     update_documents(ROOT / "documents")
     return 0
 

@@ -23,7 +23,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: list[str]) -> int:
-    """Write the statistics; the exit code is 2 for misuse and 1 where a run's scores cannot be read."""
+    """Write the statistics.
+
+    Raises:
+        MoleflowError: a run's scores cannot be read.
+    """
     flags = parser()
     given = flags.parse_args(words)
     if given.resamples < 1 or given.seed < 0:

@@ -10,7 +10,11 @@ from moleflow.analysis.forgetting_curve import draw_forgetting
 
 
 def main(words: list[str]) -> int:
-    """Draw; the exit code is 2 for misuse and 1 where a run cannot be read."""
+    """Draw; the exit code is 2 where the words are others.
+
+    Raises:
+        MoleflowError: a run cannot be read.
+    """
     runs = dict(word.split("=", 1) for word in words[1:] if "=" in word)
     if not runs or len(runs) != len(words) - 1 or len(runs) > 4:
         print("usage: plot_forgetting.py OUT.png TITLE=RUN … (one to four runs)", file=sys.stderr)

@@ -11,7 +11,11 @@ from moleflow.analysis.summary import print_summary
 
 
 def main(words: list[str]) -> int:
-    """Print the table; the exit code is 2 where the folder is missing or holds no run."""
+    """Print the table; the exit code is 2 where the words are others.
+
+    Raises:
+        MoleflowError: the folder is missing or holds no run.
+    """
     if len(words) != 1 or words[0].startswith("-"):
         print("usage: summarize_runs.py LOG_DIR", file=sys.stderr)
         return 2

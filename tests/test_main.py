@@ -50,10 +50,10 @@ def test_a_cache_is_told_and_pruned(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["cache", "info", *words]) == 0
     assert "0123456789abcdef  ?              1  0.1" in capsys.readouterr().out
     assert main(["cache", "prune", *words, "--max_gb", "0", "--dry_run"]) == 0
-    assert capsys.readouterr().out == "would remove features of 1 image, 0.1 MB\n"
+    assert capsys.readouterr().out == "would remove 1 file of features, 0.1 MB\n"
     assert kept.exists()
     assert main(["cache", "prune", *words, "--unused_days", "0"]) == 0
-    assert capsys.readouterr().out == "removed features of 1 image, 0.1 MB\n"
+    assert capsys.readouterr().out == "removed 1 file of features, 0.1 MB\n"
     assert not kept.exists()
 
 

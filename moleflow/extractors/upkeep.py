@@ -4,17 +4,19 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
 import numpy as np
 
 from moleflow.utils.errors import MoleflowError, UsageError
-from moleflow.utils.io import TEMPORARY
 
-FOLDER, FILE = re.compile(r"[0-9a-f]{16}"), re.compile(r"[0-9a-f]{64}\.npy")
-"""Names of an extractor's folder and of an image's features: nothing else in a cache is touched."""
+FOLDER, FILE, LEFT = (re.compile(name) for name in (r"[0-9a-f]{16}", r"[0-9a-f]{64}\.npy", r"\.\d+-[0-9a-f]{16}\.tmp"))
+"""Names of an extractor's folder, of an image's features, and of what a writer that was killed leaves: nothing else in a
+cache is removed."""
 DAY = 86_400.0
 GB = 1e9
 
@@ -48,11 +50,16 @@ class KeptFolder:
 
     @property
     def shape(self) -> str:
-        """H×W×D of its features, as far as its first file tells."""
+        """H×W×D of its features, as far as its first file tells; looking at it is no use of it."""
+        file = self.files[0].path
         try:
-            return "×".join(map(str, np.load(self.files[0].path, mmap_mode="r", allow_pickle=False).shape))
+            before = file.stat()
+            shape = np.load(file, mmap_mode="r", allow_pickle=False).shape
+            with suppress(OSError):  # somebody else's file
+                os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
         except (OSError, ValueError, EOFError):
             return "?"
+        return "×".join(map(str, shape))
 
 
 def kept_folders(cache: Path) -> list[KeptFolder]:
@@ -91,22 +98,22 @@ def superfluous(folders: Iterable[KeptFolder], unused_days: float | None, max_gb
 
 
 def remove(cache: Path, files: Iterable[KeptFile]) -> None:
-    """Remove files, what writers that were killed have left, and folders that are empty then.
+    """Remove files, and what writers that were killed have left; folders stay, for a run may be about to write.
 
     A run that uses the cache meanwhile computes again what it misses.
 
     Raises:
-        MoleflowError: a file cannot be removed.
+        MoleflowError: a file cannot be removed; all others are.
     """
-    try:
-        for file in files:
-            file.path.unlink(missing_ok=True)
-        for folder in filter(_is_folder, list(cache.iterdir())):
-            _remove_left(folder)
-            if not any(folder.iterdir()):
-                folder.rmdir()
-    except OSError as error:
-        raise MoleflowError(f"cannot remove {error.filename}: {error.strerror or error}") from error
+    refused: list[str] = []
+    for path in [*(file.path for file in files), *_left(cache)]:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            refused.append(f"{path}: {error.strerror or error}")
+    if refused:
+        more = f" (and {len(refused) - 1:,} more)" if len(refused) > 1 else ""
+        raise MoleflowError(f"cannot remove {refused[0]}{more}; what else was to go is gone")
 
 
 def as_table(folders: Sequence[KeptFolder]) -> str:
@@ -123,7 +130,7 @@ def as_table(folders: Sequence[KeptFolder]) -> str:
 
 def told(files: Sequence[KeptFile]) -> str:
     """Files in words."""
-    return f"features of {len(files):,} image{'s' * (len(files) != 1)}, {_mb(files)} MB"
+    return f"{len(files):,} file{'s' * (len(files) != 1)} of features, {_mb(files)} MB"
 
 
 def _is_folder(path: Path) -> bool:
@@ -134,15 +141,21 @@ def _files(folder: Path) -> Iterator[KeptFile]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if FILE.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                stat = entry.stat(follow_symlinks=False)
-                yield KeptFile(Path(entry.path), stat.st_size, max(stat.st_atime, stat.st_mtime))
+                with suppress(FileNotFoundError):  # another call removes it just now
+                    stat = entry.stat(follow_symlinks=False)
+                    yield KeptFile(Path(entry.path), stat.st_size, max(stat.st_atime, stat.st_mtime))
 
 
-def _remove_left(folder: Path) -> None:
-    """Remove what was being written more than a day ago."""
-    for left in folder.glob(TEMPORARY):
-        if time.time() - left.lstat().st_mtime > DAY:
-            left.unlink(missing_ok=True)
+def _left(cache: Path) -> list[Path]:
+    """What was begun to be written more than a day ago."""
+    left = []
+    for folder in filter(_is_folder, cache.iterdir()):
+        for path in folder.iterdir():
+            with suppress(FileNotFoundError):  # its writer has just given it its name
+                stat = path.lstat()
+                if LEFT.fullmatch(path.name) and S_ISREG(stat.st_mode) and time.time() - stat.st_mtime > DAY:
+                    left.append(path)
+    return left
 
 
 def _last_used(folder: KeptFolder) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 
 from moleflow.utils.errors import MoleflowError
 from moleflow.utils.io import write_bytes
+from moleflow.utils.memory import is_out_of_memory
 
 Content = TypeVar("Content")
 
@@ -36,4 +37,6 @@ def read_arrays(file: Path, taken: Callable[[Any], Content], what: str, way_out:
         with np.load(file, allow_pickle=False) as stored:
             return taken(stored)
     except Exception as error:  # zip, zlib, numpy, json: each has its own
+        if is_out_of_memory(error):
+            raise
         raise MoleflowError(f"{file} holds no {what} that can be read ({error}): {way_out}") from error

@@ -66,30 +66,46 @@ def test_a_file_that_was_read_counts_as_used(cache: Path) -> None:
     assert left(cache) == ["0", "1", "9"]
 
 
-def test_a_folder_that_is_empty_then_goes_too(cache: Path) -> None:
+def test_looking_at_a_cache_is_no_use_of_it(tmp_path: Path) -> None:
+    np.save(keep(tmp_path, 2, 0), np.zeros((4, 5, 6), dtype=np.float16))
+    path = keep(tmp_path, 3, 40, SECOND)
+    np.save(path, np.zeros((4, 5, 6), dtype=np.float16))
+    os.utime(path, (time.time() - 40 * DAY,) * 2)
+    assert "4×5×6" in as_table(kept_folders(tmp_path))
+    prune(tmp_path, unused_days=30)
+    assert left(tmp_path) == ["2"]
+
+
+def test_folders_stay_for_those_who_are_about_to_write(cache: Path) -> None:
     prune(cache, unused_days=30)
-    assert [path.name for path in cache.iterdir()] == [FIRST]
+    assert sorted(path.name for path in cache.iterdir()) == [FIRST, SECOND]
+    assert [folder.path.name for folder in kept_folders(cache)] == [FIRST]
 
 
 def test_only_what_a_cache_writes_goes(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     kept_elsewhere = keep(elsewhere, 7, 99)
-    notes, photo = cache / FIRST / "notes.npy", cache / "photos" / f"{8:064x}.npy"
-    for path in (notes, photo):
+    mine = [cache / FIRST / "notes.npy", cache / "photos" / f"{8:064x}.npy", cache / FIRST / ".my-notes.tmp"]
+    for path in mine:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"mine")
+        os.utime(path, (time.time() - 99 * DAY,) * 2)
+    begun = cache / FIRST / ".1-0123456789abcdef.tmp"
+    begun.mkdir()
+    os.utime(begun, (time.time() - 99 * DAY,) * 2)
     (cache / ("0" * 16)).symlink_to(elsewhere / FIRST, target_is_directory=True)
     link = cache / FIRST / f"{6:064x}.npy"
     link.symlink_to(kept_elsewhere)
     prune(cache, max_gb=0)
     assert kept_elsewhere.exists()
     assert link.is_symlink()
-    assert notes.read_bytes() == photo.read_bytes() == b"mine"
-    assert sorted(path.name for path in cache.iterdir()) == ["0" * 16, FIRST, "photos"]
+    assert all(path.read_bytes() == b"mine" for path in mine)
+    assert begun.is_dir()
+    assert sorted(path.name for path in cache.iterdir()) == ["0" * 16, FIRST, SECOND, "photos"]
 
 
 def test_what_killed_writers_left_goes_after_a_day(cache: Path) -> None:
-    new, old = (cache / FIRST / f".1-{word}.tmp" for word in ("new", "old"))
+    new, old = (cache / FIRST / f".1-{number:016x}.tmp" for number in (1, 2))
     for path, days in ((new, 0.5), (old, 2)):
         path.write_bytes(b"half")
         os.utime(path, (time.time() - days * DAY,) * 2)
@@ -117,8 +133,8 @@ def test_an_empty_cache_has_a_table(tmp_path: Path) -> None:
 
 def test_files_in_words(cache: Path) -> None:
     files = superfluous(kept_folders(cache), unused_days=30, max_gb=None)
-    assert told(files) == "features of 1 image, 0.0 MB"
-    assert told([]) == "features of 0 images, 0.0 MB"
+    assert told(files) == "1 file of features, 0.0 MB"
+    assert told([]) == "0 files of features, 0.0 MB"
 
 
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
@@ -126,24 +142,45 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
         kept_folders(tmp_path / "absent")
 
 
-def test_what_cannot_be_removed_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_removed_is_named_and_the_rest_goes(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path.unlink
+
     def refuse(path: Path, missing_ok: bool = False) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
+        if int(path.stem, 16) in (2, 3):
+            raise PermissionError(13, "Permission denied", str(path))
+        real(path, missing_ok)
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    with pytest.raises(MoleflowError, match=r"cannot remove .*3\.npy: Permission denied"):
-        prune(cache, unused_days=30)
+    with pytest.raises(MoleflowError, match=r"cannot remove .*2\.npy: Permission denied \(and 1 more\); what else"):
+        prune(cache, unused_days=3)
+    assert left(cache) == ["0", "2", "3"]
 
 
-def test_a_cache_that_is_full_of_somebody_elses_files_cannot_be_read(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cache_that_may_not_be_read_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(upkeep.os, "scandir", refuse)
     with pytest.raises(MoleflowError, match=r"cannot read .*: Permission denied"):
         kept_folders(cache)
+
+
+def test_what_vanishes_meanwhile_is_no_trouble(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer gives its file a name, and another call removes what this one has listed."""
+    begun = cache / FIRST / f".1-{1:016x}.tmp"
+    begun.write_bytes(b"half")
+    real = Path.lstat
+
+    def lstat(path: Path) -> os.stat_result:
+        if path == begun:
+            begun.rename(cache / FIRST / f"{9:064x}.npy")
+        return real(path)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    files = superfluous(kept_folders(cache), unused_days=10, max_gb=None)
+    files[0].path.unlink()
+    remove(cache, files)
+    assert left(cache) == ["0", "1", "9"]
 
 
 def test_a_store_that_is_in_use_computes_again_what_was_removed(tmp_path: Path, random_weights) -> None:

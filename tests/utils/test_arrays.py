@@ -1,11 +1,13 @@
 """Files of arrays: whole or absent, the same bytes for the same arrays, and one sentence where they are damaged."""
 
+import errno
+import time
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 
-from moleflow.utils import arrays
 from moleflow.utils.arrays import read_arrays, write_arrays
 from moleflow.utils.errors import MoleflowError
 
@@ -27,10 +29,13 @@ def test_what_is_written_is_read(file: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == ["a.npz"]
 
 
-def test_the_same_arrays_are_the_same_bytes(file: Path) -> None:
+def test_the_same_arrays_are_the_same_bytes(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = file.read_bytes()
+    monkeypatch.setattr(time, "time", lambda: 2_000_000_000.0)
     write_arrays(file, numbers=np.arange(6).reshape(2, 3), names=np.array(["a", "ö"]))
     assert file.read_bytes() == before
+    with ZipFile(file) as content:
+        assert {entry.date_time for entry in content.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 def test_arrays_are_compressed(tmp_path: Path) -> None:
@@ -41,13 +46,14 @@ def test_arrays_are_compressed(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = file.read_bytes()
 
-    def full(*arguments: object, **options: object) -> None:
-        raise MoleflowError("cannot write")
+    def full(path: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(arrays, "write_bytes", full)
-    with pytest.raises(MoleflowError, match="cannot write"):
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(MoleflowError, match=r"cannot write .*a\.npz: No space left on device"):
         write_arrays(file, numbers=np.zeros(1))
     assert file.read_bytes() == before
+    assert [path.name for path in file.parent.iterdir()] == ["a.npz"]
 
 
 def objects(file: Path) -> None:
@@ -65,3 +71,11 @@ def test_damage_is_one_sentence(file: Path, damage) -> None:
     damage(file)
     with pytest.raises(MoleflowError, match=r"a\.npz holds no scores that can be read \(.+\): score again$"):
         read_arrays(file, both, "scores", "score again")
+
+
+def test_memory_that_runs_out_is_no_damage(file: Path) -> None:
+    def too_large(stored):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        read_arrays(file, too_large, "scores", "score again")

@@ -24,11 +24,15 @@ def embeddings(study: Study, seed: int = 0) -> Analysis:
     file = study.out / "side" / "embeddings" / "embeddings.npz"
     if not file.is_file():
         raise LeftOut("no patch features were kept")
-    columns = ("features", "class_name", "severity", "defect")
     features, names, severities, defects = read_arrays(
-        file, lambda stored: [stored[column] for column in columns], "patch features", "run the study again"
+        file,
+        lambda stored: (
+            stored["features"].astype(float),
+            *(stored[name] for name in ("class_name", "severity", "defect")),
+        ),
+        "patch features",
+        "run the study again",
     )
-    features = features.astype(float)
     chosen = np.random.default_rng(seed).permutation(len(features))[:MOST]
     reduced = PCA(min(30, *features[chosen].shape), random_state=seed).fit_transform(features[chosen])
     places = TSNE(2, perplexity=min(30, len(chosen) / 4), random_state=seed, init="pca").fit_transform(reduced)
