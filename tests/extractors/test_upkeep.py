@@ -154,6 +154,8 @@ def test_what_cannot_be_removed_is_named_and_the_rest_goes(cache: Path, monkeypa
     with pytest.raises(MoleflowError, match=r"cannot remove .*2\.npy: Permission denied \(and 1 more\); what else"):
         prune(cache, unused_days=3)
     assert left(cache) == ["0", "2", "3"]
+    with pytest.raises(MoleflowError, match=r"cannot remove .*3\.npy: Permission denied; what else was to go is gone"):
+        prune(cache, unused_days=30)
 
 
 def test_a_cache_that_may_not_be_read_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

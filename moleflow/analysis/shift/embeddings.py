@@ -1,5 +1,7 @@
 """t-SNE of patch features: does a shift move patches farther than products lie apart?"""
 
+from collections.abc import Mapping
+
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
@@ -24,15 +26,7 @@ def embeddings(study: Study, seed: int = 0) -> Analysis:
     file = study.out / "side" / "embeddings" / "embeddings.npz"
     if not file.is_file():
         raise LeftOut("no patch features were kept")
-    features, names, severities, defects = read_arrays(
-        file,
-        lambda stored: (
-            stored["features"].astype(float),
-            *(stored[name] for name in ("class_name", "severity", "defect")),
-        ),
-        "patch features",
-        "run the study again",
-    )
+    features, names, severities, defects = read_arrays(file, _columns, "patch features", "run the study again")
     chosen = np.random.default_rng(seed).permutation(len(features))[:MOST]
     reduced = PCA(min(30, *features[chosen].shape), random_state=seed).fit_transform(features[chosen])
     places = TSNE(2, perplexity=min(30, len(chosen) / 4), random_state=seed, init="pca").fit_transform(reduced)
@@ -43,6 +37,10 @@ def embeddings(study: Study, seed: int = 0) -> Analysis:
     caption = "t-SNE of patch features; crosses are patches of defects. Left by product, right by severity."
     return Analysis("Patch features", sentences or ["One product: no distance to compare with."], {"moved": moved}, "",
                     [Picture("tsne", figure, caption)])  # fmt: skip
+
+
+def _columns(stored: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    return stored["features"].astype(float), *(stored[name] for name in ("class_name", "severity", "defect"))
 
 
 def shifts(features: np.ndarray, names: np.ndarray, severities: np.ndarray, defects: np.ndarray) -> dict[str, float]:
