@@ -15,7 +15,7 @@ import numpy as np
 from moleflow.utils.errors import MoleflowError, UsageError
 
 FOLDER, FILE, LEFT = (re.compile(name) for name in (r"[0-9a-f]{16}", r"[0-9a-f]{64}\.npy", r"\.\d+-[0-9a-f]{16}\.tmp"))
-"""Names of an extractor's folder, of an image's features, and of what a killed writer leaves: nothing else is removed."""
+"""Names of an extractor's folder, of an image's features, of what a killed writer leaves: nothing else is removed."""
 DAY = 86_400.0
 GB = 1e9
 
