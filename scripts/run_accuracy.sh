@@ -7,8 +7,8 @@
 # given), peers (scripts/accuracy.yaml, first seed), fewshot (5, 10 and 31 training images of one product, every seed,
 # preset and PatchCore), inside (the preset's first run and the undone ones, judged on their training images alone),
 # tables; all where none is given. Flags reach every run of the preset. A run is one folder, and one that lies there
-# already, from wherever and of whatever preset, is not done again; of the preset's, results.json, cost.json, config.json, evaluations and
-# scores are enough (inside takes whole runs):
+# already, from wherever and of whatever preset, is not done again; of the preset's, results.json, cost.json,
+# config.json, evaluations and scores are enough (inside takes whole runs):
 #
 #   OUT/BACKBONE/preset/ORDER-sSEED                        ORDER: given or reversed   python run_moleflow.py --log_dir
 #                                                          OUT/BACKBONE/preset --experiment_name ORDER-sSEED …
