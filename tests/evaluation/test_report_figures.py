@@ -5,13 +5,16 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
+from moleflow.analysis.output import save_figure
 from moleflow.evaluation.report.figures import (
     GalleryRow,
     heatmap_gallery,
@@ -19,7 +22,7 @@ from moleflow.evaluation.report.figures import (
     task_matrix,
     training_curves,
 )
-from moleflow.evaluation.report.figures.canvas import FINEST, label
+from moleflow.evaluation.report.figures.canvas import FINEST, arrange, label, new_figure
 from moleflow.evaluation.report.figures.gallery import CAPTION, CELL, GAP, HEADER, overlay
 
 NAMES = ["screw", "$a$ and $b", "_hidden", "磁砖", "line\nbreak", *(f"a_long_class_name_number_{i}" for i in range(12))]
@@ -189,6 +192,26 @@ def test_nothing_to_draw_writes_nothing(tmp_path: Path) -> None:
     score_histograms({}, {}, tmp_path / "h.png")
     training_curves({"task": []}, tmp_path / "c.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_places_are_found_once_however_many_files_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda self, _: found.append(self))
+    figure = new_figure(2, 1)
+    figure.subplots()
+    save_figure(figure, tmp_path / "a")
+    assert {file.name for file in tmp_path.iterdir()} == {"a.pdf", "a.png"}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("layout", ["constrained", None])
+def test_an_axis_title_outside_the_axes_is_made_room_for_where_a_layout_is_asked_for(
+    layout: Literal["constrained"] | None,
+) -> None:
+    figure = new_figure(2, 1, layout)
+    title = figure.subplots().set_ylabel("score", labelpad=40)
+    arrange(figure)
+    assert (title.get_window_extent().x0 >= 0) == (layout is not None)
 
 
 def test_labels_keep_both_ends_of_a_long_name() -> None:
