@@ -1,6 +1,6 @@
 """Bootstrap over images, which are what is drawn from a product; its patches are not independent."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,8 +13,7 @@ def over_images(values: np.ndarray, statistic: Callable[[np.ndarray], float], se
     """A statistic of per-image values (n, …) and its 95 % percentile interval (Efron & Tibshirani 1993)."""
     rng, n = np.random.default_rng(seed), len(values)
     draws = [statistic(values[rng.integers(n, size=n)]) for _ in range(DRAWS)]
-    low, high = np.nanquantile(draws, [0.025, 0.975])
-    return Interval(float(statistic(values)), float(low), float(high), n)
+    return Interval(float(statistic(values)), *_middle(draws), n)
 
 
 def of_two_groups(
@@ -26,5 +25,11 @@ def of_two_groups(
         statistic(good[rng.integers(len(good), size=len(good))], bad[rng.integers(len(bad), size=len(bad))])
         for _ in range(DRAWS)
     ]
-    low, high = np.nanquantile(draws, [0.025, 0.975])
-    return Interval(float(statistic(good, bad)), float(low), float(high), len(good) + len(bad))
+    return Interval(float(statistic(good, bad)), *_middle(draws), len(good) + len(bad))
+
+
+def _middle(draws: Sequence[float]) -> tuple[float, float]:
+    """Where 95 % of the draws lie that have a value (NaN: none); NaN where none has."""
+    known = [value for value in draws if not np.isnan(value)]
+    low, high = np.quantile(known, [0.025, 0.975]) if known else (np.nan, np.nan)
+    return float(low), float(high)

@@ -16,8 +16,9 @@ BINS = 40
 
 
 def d_prime(good: np.ndarray, bad: np.ndarray) -> float:
-    """d′ = (μ₁ − μ₀)/√((σ₀² + σ₁²)/2) (Green & Swets 1966)."""
-    return float((bad.mean() - good.mean()) / np.sqrt((good.var() + bad.var()) / 2))
+    """d′ = (μ₁ − μ₀)/√((σ₀² + σ₁²)/2) (Green & Swets 1966); NaN where neither group varies, as of one image each."""
+    spread = np.sqrt((good.var() + bad.var()) / 2)
+    return float((bad.mean() - good.mean()) / spread) if spread > 0 else np.nan
 
 
 def overlap(good: np.ndarray, bad: np.ndarray) -> float:

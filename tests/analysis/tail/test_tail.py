@@ -117,7 +117,16 @@ def test_bootstrap_holds_the_truth_and_shrinks():
     assert wide.low < 1 < wide.high
     assert narrow.high - narrow.low == pytest.approx(2 * 1.96 / math.sqrt(2000), rel=0.15)
     alike = rng.normal(size=400)
-    assert of_two_groups(alike, alike, auroc).low < 0.5 < of_two_groups(alike, alike, auroc).high
+    between = of_two_groups(alike, alike, auroc)
+    assert between.low < 0.5 < between.high
+
+
+def test_what_does_not_vary_has_no_d_prime_and_draws_without_one_are_left_out():
+    assert math.isnan(d_prime(np.array([1.0]), np.array([3.0, 3.0])))
+    apart = of_two_groups(np.array([0.0, 1.0]), np.array([4.0]), d_prime)
+    assert (apart.value, apart.low, apart.high) == (pytest.approx(7 * math.sqrt(2)), apart.value, apart.value)
+    alone = of_two_groups(np.array([0.0]), np.array([4.0]), d_prime)
+    assert all(map(math.isnan, (alone.value, alone.low, alone.high)))
 
 
 def test_the_top_mean_is_of_the_largest():
