@@ -1,20 +1,12 @@
 """The analysis scripts as people call them."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from registry.miniature import fresh
+from scripts.calling import call
 
-ROOT = Path(__file__).resolve().parents[2]
 STUDIES = ("analyze_interaction_effect.py", "analyze_forgetting.py", "analyze_routing.py")
-
-
-def call(script: str, *words: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, str(ROOT / "scripts" / script), *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,10 @@
 """The scripts about data: they do what they say, and misuse is one sentence with exit code 2."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from layouts import product
+from scripts.calling import call
 
 from moleflow.data.datasets import open_dataset
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def call(script: str, *words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "scripts" / script, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_make_shifted_writes_a_folder_a_severity(tmp_path):

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from analysis.shift.synthetic import write_study
 from registry.miniature import fresh
-from scripts.test_analyses import ROOT, call
+from scripts.calling import ROOT, call
 
 from moleflow.analysis.measured_table import measured_table
 

@@ -1,20 +1,19 @@
 """The script of the shift study: misuse, and a study from start to end with a peer that needs no anomalib."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scripts.calling import ROOT, loaded
 
 from moleflow.data.demo import write_demo
 from moleflow.study.methods import METHODS
 from moleflow.study.sides import SIDES
 
-ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "study"))
-from fake_peer import CLASSES, MeanMethod  # noqa: E402
+from fake_peer import CLASSES, MeanMethod
 
 TINY = ["--preset", "demo", "--img_size", "64", "--num_steps", "2", "--num_coupling_layers", "2",
         "--dia_n_blocks", "1", "--embed_dim", "16", "--feature_grid", "4", "--dataset", "folder",
@@ -22,15 +21,9 @@ TINY = ["--preset", "demo", "--img_size", "64", "--num_steps", "2", "--num_coupl
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def script() -> ModuleType:
     """The script as a module."""
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    spec = importlib.util.spec_from_file_location("run_domain_shift", ROOT / "scripts" / "run_domain_shift.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("run_domain_shift")
 
 
 @pytest.fixture(scope="session")

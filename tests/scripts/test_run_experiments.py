@@ -1,6 +1,5 @@
 """The script of experiments, and the one that makes the table of peers."""
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -9,26 +8,20 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scripts.calling import ROOT, loaded
 
 from moleflow.baselines.base import FEATURES
 from moleflow.baselines.registry import PEERS, options_of
 from moleflow.experiments.conditions import read_experiments
 
-ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = ("{name: a, config: {model_type: vae, side: 64}}", "{name: b, config: {model_type: ewc}}")
 FILE = "\n  - ".join(["experiment_conditions:", *ENTRIES])
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def script() -> ModuleType:
     """The script as a module."""
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    spec = importlib.util.spec_from_file_location("run_experiments", ROOT / "scripts" / "run_experiments.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("run_experiments")
 
 
 def call(script: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:

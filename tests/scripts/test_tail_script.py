@@ -1,13 +1,10 @@
 """run_tail_analysis.py as people call it."""
 
 import json
-import sys
 
 import pytest
 from registry.miniature import QUICK, shelf
-from scripts.test_analyses import ROOT, call
-
-sys.path.insert(0, str(ROOT / "scripts"))
+from scripts.calling import call
 
 
 @pytest.mark.parametrize(

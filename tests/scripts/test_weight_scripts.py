@@ -1,36 +1,16 @@
 """The scripts that look at weights: misuse, help, and one end-to-end run of each."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from scripts.calling import ROOT, call
 
 from moleflow.data.demo import write_demo
-from moleflow.utils.ending import exit_code
 from moleflow.utils.io import read_json
 
-ROOT = Path(__file__).resolve().parents[2]
 SVD, RANK, CROSS = "analyze_svd_full_finetune.py", "analyze_lora_rank.py", "analyze_cross_task_lora.py"
-
-
-def load(script: str) -> ModuleType:
-    """A script as a module: in this process, where everything heavy is imported once."""
-    spec = importlib.util.spec_from_file_location(script.removesuffix(".py"), ROOT / "scripts" / script)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.syspath_prepend(str(ROOT / "scripts"))
-        spec.loader.exec_module(module)
-    return module
-
-
-def call(script: str, *words: object) -> int:
-    """Run a script; its exit code."""
-    return exit_code(lambda: load(script).main([str(word) for word in words]))
 
 
 def test_help_names_every_flag_without_torch() -> None:
@@ -56,12 +36,9 @@ def test_help_names_every_flag_without_torch() -> None:
     ([CROSS], "required: --run"),
     ([CROSS, "--run", "absent", "absent"], "There is no run in absent"),
 ])  # fmt: skip
-def test_misuse_ends_with_2_and_one_sentence(
-    words: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_misuse_ends_with_2_and_one_sentence(words: list[str], expected: str, tmp_path: Path) -> None:
     log_dir = ["--log_dir", str(tmp_path)] if words[0] == SVD else []
-    code = call(*words, *log_dir)
-    out, error = capsys.readouterr()
+    code, out, error = call(*words, *log_dir)
     assert (code, out) == (2, "")
     assert error.startswith("error: ")
     assert expected in error
@@ -70,27 +47,28 @@ def test_misuse_ends_with_2_and_one_sentence(
 
 
 @pytest.mark.slow
-def test_full_finetuning_from_images_to_findings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_full_finetuning_from_images_to_findings(tmp_path: Path) -> None:
     write_demo(tmp_path / "products", classes=("fabric", "washer"), train=10, test_good=3, per_defect=1, size=64)
     words = ["--preset", "demo", "--dataset", "folder", "--data_path", tmp_path / "products", "--num_steps", 3]
     words += ["--img_size", 64, "--embed_dim", 32, "--feature_grid", 4, "--coupling_layers", 2, "--device", "cpu"]
     words += ["--task0_class", "fabric", "--task1_class", "washer", "--log_dir", tmp_path / "logs", "--draws", 3]
-    assert call(SVD, *words, "--output_dir", tmp_path / "out") == 0
+    assert call(SVD, *words, "--output_dir", tmp_path / "out").returncode == 0
     first = read_json(tmp_path / "out" / "analysis_results.json")
     assert list(first["pairs"]) == ["fabric → washer"]
     assert all(layer["norm"] > 0 for layer in first["layers"])
     assert len(first["layers"]) == 4
     before = (tmp_path / "logs" / "fabric-washer" / "stream.json").stat().st_mtime_ns
-    assert call(SVD, *words, "--output_dir", tmp_path / "again") == 0
+    assert call(SVD, *words, "--output_dir", tmp_path / "again").returncode == 0
     assert read_json(tmp_path / "again" / "analysis_results.json") == first
     assert (tmp_path / "logs" / "fabric-washer" / "stream.json").stat().st_mtime_ns == before, "nothing trained again"
     (tmp_path / "logs" / "fabric").rename(tmp_path / "logs" / "old")
-    assert call(SVD, *words, "--output_dir", tmp_path / "x", "--seed", 1) == 2
-    assert "fine-tuned from another flow" in capsys.readouterr().err
+    done = call(SVD, *words, "--output_dir", tmp_path / "x", "--seed", 1)
+    assert done.returncode == 2
+    assert "fine-tuned from another flow" in done.stderr
 
 
 @pytest.mark.slow
-def test_lora_products_of_a_trained_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lora_products_of_a_trained_run(tmp_path: Path) -> None:
     write_demo(tmp_path / "products", classes=("fabric", "washer"), train=10, test_good=3, per_defect=1, size=64)
     words = ["--preset", "demo", "--dataset", "folder", "--data_path", tmp_path / "products", "--num_steps", 3]
     words += ["--img_size", 64, "--embed_dim", 32, "--feature_grid", 4, "--num_coupling_layers", 2, "--no_figures"]
@@ -98,9 +76,7 @@ def test_lora_products_of_a_trained_run(tmp_path: Path, capsys: pytest.CaptureFi
     subprocess.run([sys.executable, str(ROOT / "run_moleflow.py"), *map(str, words)], check=True, capture_output=True)
     run = tmp_path / "logs" / "run"
     for script, name in ((RANK, "lora_rank"), (CROSS, "cross_task_lora")):
-        capsys.readouterr()
-        assert call(script, "--run", run, "--draws", 3) == 0
-        out, error = capsys.readouterr()
-        assert error == ""
+        code, out, error = call(script, "--run", run, "--draws", 3)
+        assert (code, error) == (0, "")
         page = (run / "analyses" / name / "summary.md").read_text()
         assert all(sentence in page for sentence in out.strip().split("\n"))
