@@ -9,7 +9,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 
 from moleflow.analysis.tables import Table, write_table
-from moleflow.evaluation.report.figures.canvas import arrange, save
+from moleflow.evaluation.report.figures.canvas import any_glyph, arrange, save
 from moleflow.utils.io import write_json, write_text
 
 MAX_BYTES = 200_000
@@ -72,6 +72,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Write ``path.pdf`` and ``path.png``, the latter of at most ``MAX_BYTES``."""
     pdf = path.with_name(f"{path.name}.pdf")
     pdf.parent.mkdir(parents=True, exist_ok=True)
-    arrange(figure)
-    FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})
+    with any_glyph():
+        arrange(figure)
+        FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})
     save(figure, path.with_name(f"{path.name}.png"), MAX_BYTES)

@@ -204,6 +204,14 @@ def test_places_are_found_once_however_many_files_there_are(tmp_path: Path, monk
     assert len(found) == 1
 
 
+def test_a_name_in_another_script_is_no_reason_for_warnings(tmp_path: Path) -> None:
+    figure = new_figure(2, 1)
+    figure.subplots().set_title("部品")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save_figure(figure, tmp_path / "a")
+
+
 @pytest.mark.parametrize("layout", ["constrained", None])
 def test_an_axis_title_outside_the_axes_is_made_room_for_where_a_layout_is_asked_for(
     layout: Literal["constrained"] | None,

@@ -3,6 +3,8 @@
 import io
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -49,6 +51,14 @@ def plain(axes: Axes) -> None:
     axes.tick_params(labelsize=8)
 
 
+@contextmanager
+def any_glyph() -> Iterator[None]:
+    """Within, glyphs that the font lacks are drawn as boxes, without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
 def arrange(figure: Figure) -> None:
     """Find every part's place, once: finding places is most of a drawing's time, and each file is a drawing."""
     engine = figure.get_layout_engine()
@@ -58,12 +68,8 @@ def arrange(figure: Figure) -> None:
 
 
 def save(figure: Figure, path: Path, max_bytes: int = MAX_BYTES) -> None:
-    """Write a PNG of at most 256 colours, coarser than `FINEST` where it would be larger than `max_bytes`.
-
-    Glyphs that the font lacks are drawn as boxes, without a warning for each.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+    """Write a PNG of at most 256 colours, coarser than `FINEST` where it would be larger than `max_bytes`."""
+    with any_glyph():
         arrange(figure)
         data = _png(figure, FINEST)
         if len(data) > max_bytes:
