@@ -1,7 +1,7 @@
 # Common parts of the scripts that start many runs; sourced by them.
 #
 #   DATA_PATH=…          folder of the dataset (default: what the preset says, or $MOLEFLOW_DATA/<dataset>)
-#   DEVICES="0 1 4 5"    GPUs; jobs go round and round, one at a time on each (empty: one after another on the CPU;
+#   DEVICES="0 1 4 5"    GPUs; one run at a time on each, the next goes to the first that is free (empty: one after another on the CPU;
 #                        "cpu cpu": two side by side there, give each its threads with OMP_NUM_THREADS)
 #   LOG_DIR=logs         folder of runs; what a run prints goes to LOG_DIR/console/<run>.log
 #   DRY_RUN=1            print the commands, run nothing
@@ -86,10 +86,11 @@ command_of() {  # command_of RUN DEVICE -> the array COMMAND
     COMMAND+=(--device "$2" ${EXTRA[@]+"${EXTRA[@]}"})
 }
 
-work_on() {  # work_on SLOT: every run of that slot, one after another
+work_on() {  # work_on SLOT: every run that no other slot has taken, one after another
     local index child status
     trap 'kill "${child:-$BASHPID}" 2>/dev/null; exit 130' INT TERM
-    for ((index = $1; index < ${#NAMES[@]}; index += ${#SLOTS[@]})); do
+    for index in "${!NAMES[@]}"; do
+        mkdir "$TAKEN/$index" 2> /dev/null || continue
         local name=${NAMES[$index]}
         if is_finished "$name"; then
             echo "skip  $name (finished)"
@@ -122,17 +123,19 @@ run_all() {  # all runs added, over all devices; the exit code is 1 where one fa
         return
     fi
     mkdir -p "$LOG_DIR/console"
-    FAILED=$(mktemp)
+    TAKEN=$(mktemp -d)
+    FAILED=$TAKEN/failed
+    : > "$FAILED"
     local slot workers=()
     for slot in "${!SLOTS[@]}"; do
         work_on "$slot" &
         workers+=($!)
     done
-    trap 'kill "${workers[@]}" 2>/dev/null; rm -f "$FAILED"; exit 130' INT TERM
+    trap 'kill "${workers[@]}" 2>/dev/null; rm -rf "$TAKEN"; exit 130' INT TERM
     wait "${workers[@]}" || true
     trap - INT TERM
     local failures
     failures=$(< "$FAILED")
-    rm -f "$FAILED"
+    rm -r "$TAKEN"
     [ -z "$failures" ] || { printf '\nThese runs failed:\n%s\n' "$failures" >&2; return 1; }
 }

@@ -41,7 +41,8 @@ if words[0] != "run_moleflow.py":
 begun = time.time()
 with open({journal!r} + ".pid", "w") as pid:
     pid.write(str(os.getpid()))
-time.sleep(float(os.environ.get("STUB_SECONDS", "0")))
+if os.environ.get("STUB_SLOW", "") in value("--device"):
+    time.sleep(float(os.environ.get("STUB_SECONDS", "0")))
 with open({journal!r} + ".times", "a") as times:
     times.write(f"{{value('--device')}} {{begun}} {{time.time()}}\\n")
 if os.environ.get("STUB_FAILS", "nothing") in value("--experiment_name"):
@@ -234,6 +235,14 @@ def test_devices_work_side_by_side_and_one_run_at_a_time(stub):
     assert len(spans) == 8
     assert together, "both devices work at once"
     assert all(one[0] != other[0] for one, other in together), "a device has one run at a time"
+
+
+def test_the_next_run_goes_to_the_device_that_is_free(stub):
+    done = call("run_interaction_effect.sh", DEVICES="0 1", STUB_SECONDS="3", STUB_SLOW="cuda:0", **stub.env)
+    assert done.returncode == 0, done.stderr
+    devices = [line.split()[0] for line in Path(f"{stub.journal}.times").read_text().splitlines()]
+    assert sorted(devices) == ["cuda:0"] + 7 * ["cuda:1"]
+    assert len(set(stub.started)) == len(stub.started) == 8
 
 
 def test_an_interrupt_ends_the_runs_too(stub):
