@@ -105,8 +105,10 @@ class Evaluator:
         """Evaluate every class of the tasks seen so far; ``scores`` holds what was scored."""
         self.scores = {name: self.score_class(name, task) for task in tasks for name in task.classes}
         results = [self._result(name, task) for task in tasks for name in task.classes]
-        raw, calibrated = self._pooled(RawScores()), self._pooled(self.pooling_scale)
-        return Evaluation(tasks[-1].index, tuple(results), raw, calibrated)
+        scale = self.pooling_scale
+        return Evaluation(
+            tasks[-1].index, tuple(results), self._pooled(RawScores()), self._pooled(scale), pooled_unit=scale.unit
+        )
 
     @property
     def pooling_scale(self) -> Calibration:

@@ -62,12 +62,14 @@ class Evaluation:
         classes: one result for each class seen so far.
         pooled_raw: image AUROC over the images of all classes together, scores as they are.
         pooled_calibrated: the same on scores calibrated per task; None where a task has too few reference scores.
+        pooled_unit: what calibrated scores are counted in; empty in rows that older versions stored.
     """
 
     after_task: int
     classes: tuple[ClassResult, ...]
     pooled_raw: float | None
     pooled_calibrated: float | None = None
+    pooled_unit: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; `from_dict` gives an equal object back."""
@@ -170,7 +172,11 @@ def _final(last: Evaluation) -> dict[str, Any]:
     return {
         "routed": _means(result.routed for result in last.classes),
         "oracle": _means(result.oracle for result in last.classes),
-        "pooled_image_auroc": {"raw": last.pooled_raw, "calibrated": last.pooled_calibrated},
+        "pooled_image_auroc": {
+            "raw": last.pooled_raw,
+            "calibrated": last.pooled_calibrated,
+            "unit": last.pooled_unit,
+        },
         "routing_accuracy": mean_known(result.routing_accuracy for result in last.classes),
         "decisions": {
             "promised_rate": mean_known(result.promised_rate for result in last.classes),

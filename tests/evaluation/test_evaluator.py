@@ -52,6 +52,7 @@ def test_pooled_values_are_aurocs_of_raw_scores_and_of_excesses():
     assert row.pooled_raw == pytest.approx(roc_auc_score(labels, raw))
     assert row.pooled_calibrated == pytest.approx(roc_auc_score(labels, excesses))
     assert row.pooled_raw != row.pooled_calibrated
+    assert row.pooled_unit == "mean excesses"
 
 
 def test_p_values_are_pooled_where_the_run_chose_them():
@@ -59,6 +60,7 @@ def test_p_values_are_pooled_where_the_run_chose_them():
     labels = np.concatenate([scores.labels for scores in evaluator.scores.values()])
     p = np.concatenate([evaluator.calibrated(s.routed, s.routed_tasks) for s in evaluator.scores.values()])
     assert row.pooled_calibrated == pytest.approx(roc_auc_score(labels, -p))
+    assert row.pooled_unit == "p-values"
     assert row.pooled_calibrated > 0.5
     assert len(set(p)) < len(p), "at 60 reference scores p-values are shares"
 

@@ -49,7 +49,7 @@ def results(done: int = 2) -> dict:
         return ClassResult(name, task, oracle, routed, 0.912)
 
     first, second = result("screw", 0), result(EVIL, 1)
-    rows = [Evaluation(0, (first,), 0.5), Evaluation(1, (first, second), 0.543, 0.654)]
+    rows = [Evaluation(0, (first,), 0.5), Evaluation(1, (first, second), 0.543, 0.654, "z-scores")]
     return build_results(EVIL, [["screw"], [EVIL]], rows[:done])
 
 
@@ -100,7 +100,7 @@ def test_headline_and_tables_show_the_numbers(tmp_path: Path) -> None:
     oracle_table = words.index("The same when the task is known (oracle route)")
     assert words[words.index("screw") + 1] == "76.5"
     assert words[words.index("screw", oracle_table) + 1] == "87.6"
-    for number in ("76.5", "87.6 oracle", "91.2", "54.3", "all images; 65.4 calibrated", "0.0", "–"):
+    for number in ("76.5", "87.6 oracle", "91.2", "54.3", "all images; 65.4 calibrated (z-scores)", "0.0", "–"):
         assert number in words
     assert words.count("mean") == 2
     assert "backward transfer BWT, routed" in words

@@ -55,7 +55,7 @@ def test_names_are_not_markup_and_a_file_has_no_colour_codes() -> None:
 def test_forgetting_routing_and_pooled_values_follow() -> None:
     text = "\n".join(printed(100, results()))
     assert "FM 0.0 / 0.0, BWT 0.0 / 0.0" in text
-    assert "routing accuracy: 97.2, pooled image AUROC: 65.4 raw, – calibrated" in text
+    assert "routing accuracy: 97.2, pooled image AUROC: 65.4 raw, – calibrated\n" in text
     assert "after 4 tasks" in text
 
 

@@ -30,7 +30,7 @@ def evaluations() -> list[Evaluation]:
         result("nut", 0, 0.6, routing=0.5),
         result("solar", 1, 0.9, masks=False),
     )
-    return [Evaluation(0, first, 0.7), Evaluation(1, second, 0.65, 0.72)]
+    return [Evaluation(0, first, 0.7), Evaluation(1, second, 0.65, 0.72, "p-values")]
 
 
 def test_keys_are_the_contract(evaluations: list[Evaluation]) -> None:
@@ -58,7 +58,7 @@ def test_final_values_are_means_over_classes_of_the_last_evaluation(evaluations:
     assert final["oracle"]["image_auroc"] == pytest.approx((0.75 + 0.6 + 0.9) / 3)
     assert final["routed"]["image_auroc"] == pytest.approx((0.75 + 0.6 + 0.9) / 3 - 0.1)
     assert final["oracle"]["aupro"] == pytest.approx((0.75 + 0.6) / 2)  # solar has no masks
-    assert final["pooled_image_auroc"] == {"raw": 0.65, "calibrated": 0.72}
+    assert final["pooled_image_auroc"] == {"raw": 0.65, "calibrated": 0.72, "unit": "p-values"}
     assert final["routing_accuracy"] == pytest.approx(2.5 / 3)
 
 

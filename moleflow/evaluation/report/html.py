@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from moleflow.evaluation.report.text import METRIC_TITLES, MISSING, percent
+from moleflow.evaluation.report.text import METRIC_TITLES, MISSING, calibrated, percent
 from moleflow.evaluation.results import METRICS
 from moleflow.utils.io import write_text
 
@@ -61,7 +61,7 @@ def _headline(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("pixel AP", percent(final["routed"]["pixel_ap"]), f"{percent(final['oracle']['pixel_ap'])} oracle"),
         ("routing accuracy", percent(final["routing_accuracy"]), "mean over classes"),
         ("forgetting", percent(forgotten["image_auroc"]), f"image AUROC; pixel AP {percent(forgotten['pixel_ap'])}"),
-        ("pooled AUROC", percent(pooled["raw"]), f"all images; {percent(pooled['calibrated'])} calibrated"),
+        ("pooled AUROC", percent(pooled["raw"]), f"all images; {calibrated(pooled)}"),
     ]
 
 

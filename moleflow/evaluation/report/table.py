@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from moleflow.evaluation.report.text import METRIC_TITLES, percent
+from moleflow.evaluation.report.text import METRIC_TITLES, calibrated, percent
 from moleflow.evaluation.results import METRICS
 
 NUMBERS_WIDTH = 66  # all columns but the first, with gaps
@@ -72,7 +72,7 @@ def _routing_line(results: dict[str, Any]) -> str:
     pooled = final["pooled_image_auroc"]
     return (
         f"routing accuracy: {percent(final['routing_accuracy'])}, pooled image AUROC: "
-        f"{percent(pooled['raw'])} raw, {percent(pooled['calibrated'])} calibrated"
+        f"{percent(pooled['raw'])} raw, {calibrated(pooled)}"
     )
 
 

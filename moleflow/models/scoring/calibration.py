@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +21,10 @@ class Calibration(nn.Module, ABC):
     Attributes:
         higher_is_anomalous: the direction of the scale.
         comparable: whether scores of different tasks are on one scale.
+        unit: what its scores are counted in.
     """
 
+    unit: ClassVar[str]
     higher_is_anomalous = True
     comparable = True
 
@@ -34,6 +37,7 @@ class RawScores(Calibration):
     """Scores as they are: comparable within a task only."""
 
     comparable = False
+    unit = "scores as they are"
 
     def forward(self, scores: Tensor, reference: ScoreReference) -> Tensor:
         """Return the scores."""
@@ -45,6 +49,8 @@ class ZScore(Calibration):
 
     NaN where there is no spread to measure by: fewer than two reference scores, or all of them equal.
     """
+
+    unit = "standard deviations"
 
     def forward(self, scores: Tensor, reference: ScoreReference) -> Tensor:
         """Scores (any shape) -> the same shape, in standard deviations."""
@@ -58,6 +64,8 @@ class Excess(Calibration):
     Normal scores are the highest of many, so they reach farther up than down; how far a defect's score says something
     against is how far they reach up. NaN as for ``ZScore``, and where none is above the median.
     """
+
+    unit = "mean excesses"
 
     def forward(self, scores: Tensor, reference: ScoreReference) -> Tensor:
         """Scores (any shape) -> the same shape, in mean excesses."""
@@ -82,6 +90,7 @@ class PValue(Calibration):
     """
 
     higher_is_anomalous = False
+    unit = "p-values"
 
     def forward(self, scores: Tensor, reference: ScoreReference) -> Tensor:
         """Scores (any shape) -> p-values of the same shape."""
