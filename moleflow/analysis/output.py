@@ -1,5 +1,6 @@
 """What an analysis leaves: numbers (JSON), figures (PNG and PDF), tables, and a page (Markdown) with the finding."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 
 from moleflow.analysis.tables import Table, write_table
 from moleflow.evaluation.report.figures.canvas import any_glyph, arrange, save
-from moleflow.utils.io import write_json, write_text
+from moleflow.utils.io import write_bytes, write_json, write_text
 
 MAX_BYTES = 200_000
 """Of a figure's PNG."""
@@ -70,9 +71,10 @@ class Analysis:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write ``path.pdf`` and ``path.png``, the latter of at most ``MAX_BYTES``."""
-    pdf = path.with_name(f"{path.name}.pdf")
-    pdf.parent.mkdir(parents=True, exist_ok=True)
+    pdf = io.BytesIO()
     with any_glyph():
         arrange(figure)
         FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path.with_name(f"{path.name}.pdf"), pdf.getvalue(), durable=False)
     save(figure, path.with_name(f"{path.name}.png"), MAX_BYTES)

@@ -5,10 +5,11 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -202,6 +203,21 @@ def test_places_are_found_once_however_many_files_there_are(tmp_path: Path, monk
     save_figure(figure, tmp_path / "a")
     assert {file.name for file in tmp_path.iterdir()} == {"a.pdf", "a.png"}
     assert len(found) == 1
+
+
+def test_a_figure_that_cannot_be_drawn_leaves_the_one_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(self: FigureCanvasPdf, file: IO[bytes] | Path, **_: object) -> None:
+        file.write_bytes(b"half") if isinstance(file, Path) else file.write(b"half")
+        raise KeyboardInterrupt
+
+    save_figure(new_figure(2, 1, None), tmp_path / "a")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    monkeypatch.setattr(FigureCanvasPdf, "print_pdf", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        save_figure(new_figure(3, 1, None), tmp_path / "a")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
 def test_a_name_in_another_script_is_no_reason_for_warnings(tmp_path: Path) -> None:
