@@ -212,11 +212,11 @@ def test_a_figure_that_cannot_be_drawn_leaves_the_one_of_before(
         file.write_bytes(b"half") if isinstance(file, Path) else file.write(b"half")
         raise KeyboardInterrupt
 
-    save_figure(new_figure(2, 1, None), tmp_path / "a")
+    save_figure(new_figure(2, 1), tmp_path / "a")
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     monkeypatch.setattr(FigureCanvasPdf, "print_pdf", stopped)
     with pytest.raises(KeyboardInterrupt):
-        save_figure(new_figure(3, 1, None), tmp_path / "a")
+        save_figure(new_figure(3, 1), tmp_path / "a")
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 

@@ -62,7 +62,7 @@ def any_glyph() -> Iterator[None]:
 def arrange(figure: Figure) -> None:
     """Find every part's place, once: finding places is most of a drawing's time, and each file is a drawing."""
     engine = figure.get_layout_engine()
-    if engine is not None:
+    if engine is not None and figure.axes:  # one that has none has no places
         engine.execute(figure)
         figure.set_layout_engine("none")
 
