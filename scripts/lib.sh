@@ -1,8 +1,9 @@
 # Common parts of the scripts that start many runs; sourced by them.
 #
 #   DATA_PATH=…          folder of the dataset (default: what the preset says, or $MOLEFLOW_DATA/<dataset>)
-#   DEVICES="0 1 4 5"    GPUs; one run at a time on each, the next goes to the first that is free (empty: one after another on the CPU;
-#                        "cpu cpu": two side by side there, give each its threads with OMP_NUM_THREADS)
+#   DEVICES="0 1 4 5"    GPUs; one run at a time on each, the next goes to the first that is free (empty: one after
+#                        another on the CPU; "cpu cpu": two side by side there, give each its threads with
+#                        OMP_NUM_THREADS)
 #   LOG_DIR=logs         folder of runs; what a run prints goes to LOG_DIR/console/<run>.log
 #   DRY_RUN=1            print the commands, run nothing
 #   PYTHON=…             the interpreter (default: .venv/bin/python)

@@ -229,9 +229,7 @@ def test_a_name_in_another_script_is_no_reason_for_warnings(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("layout", ["constrained", None])
-def test_an_axis_title_outside_the_axes_is_made_room_for_where_a_layout_is_asked_for(
-    layout: Literal["constrained"] | None,
-) -> None:
+def test_a_layout_makes_room_for_a_title_outside_the_axes(layout: Literal["constrained"] | None) -> None:
     figure = new_figure(2, 1, layout)
     title = figure.subplots().set_ylabel("score", labelpad=40)
     arrange(figure)
